@@ -73,6 +73,9 @@ func local(host string) bool {
 
 // read needs no transaction: in read committed each statement has its own snapshot anyway.
 func (e *postgresEngine) read(ctx context.Context, run func(context.Context, queryer) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	return run(ctx, selecting{e.pool})
 }
 

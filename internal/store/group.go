@@ -61,24 +61,31 @@ func (g *group) take(ctx context.Context, w *groupWriter) error {
 	g.mu.Unlock()
 	timer := time.NewTimer(stuckTimeout)
 	defer timer.Stop()
-	var err error
 	select {
 	case <-w.turn:
-		return nil
+		if ctx.Err() == nil {
+			return nil
+		}
+		g.pass(context.WithoutCancel(ctx))
+		return ctx.Err()
 	case <-ctx.Done():
-		err = ctx.Err()
+		return g.leave(ctx, w, ctx.Err())
 	case <-timer.C:
-		err = ErrStuck
+		return g.leave(ctx, w, ErrStuck)
 	}
+}
+
+// leave steps out of the line. If the baton is on its way, it is passed on.
+func (g *group) leave(ctx context.Context, w *groupWriter, err error) error {
 	g.mu.Lock()
 	i := slices.Index(g.waiting, w)
 	if i >= 0 {
 		g.waiting = slices.Delete(g.waiting, i, i+1)
 	}
 	g.mu.Unlock()
-	if i < 0 { // the baton is on its way
+	if i < 0 {
 		<-w.turn
-		g.pass(ctx)
+		g.pass(context.WithoutCancel(ctx))
 	}
 	return err
 }

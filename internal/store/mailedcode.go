@@ -23,7 +23,7 @@ func (tx *Tx) PutMailedCode(c MailedCode) error {
 	_, err := tx.exec(`INSERT INTO mailed_codes (tenant, shard, account_id, purpose, code_hash, tries, sent_at, purge_at, spent_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (tenant, shard, account_id, purpose) DO UPDATE SET code_hash = excluded.code_hash,
-			tries = excluded.tries, sent_at = excluded.sent_at, purge_at = excluded.expires_at, spent_at = excluded.spent_at`,
+			tries = excluded.tries, sent_at = excluded.sent_at, purge_at = excluded.purge_at, spent_at = excluded.spent_at`,
 		tx.tenant, shard(c.AccountID), c.AccountID, c.Purpose, c.CodeHash, int64(c.Tries),
 		micros(c.SentAt), micros(c.ExpiresAt), micros(c.SpentAt))
 	return err
