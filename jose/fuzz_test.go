@@ -1,0 +1,123 @@
+package jose_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/holdfast-iam/holdfast/jose"
+)
+
+func FuzzVerify(f *testing.F) {
+	k := newKey(f, jose.ES256)
+	f.Add(sign(f, k, "JWT", map[string]int{"a": 1}))
+	f.Add(craft(f, k, `{"alg":"none"}`, `{}`))
+	f.Add("..")
+	other := newKey(f, jose.ES256)
+	f.Fuzz(func(t *testing.T, token string) {
+		_, _ = jose.Peek(token) // must only not crash
+		_, _ = jose.VerifyEmbedded(token, everyAlg)
+		if _, err := jose.Verify(token, everyAlg, other.Public()); err == nil {
+			t.Fatal("a key that signed nothing verified something")
+		}
+	})
+}
+
+func FuzzParseKey(f *testing.F) {
+	for _, a := range []jose.Alg{jose.ES256, jose.EdDSA} {
+		doc, _ := json.Marshal(newKey(f, a))
+		f.Add(doc)
+	}
+	f.Add([]byte(`{"kty":"RSA","n":"AQAB","e":"AQAB"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		k, err := jose.ParseKey(data)
+		if err != nil {
+			return
+		}
+		doc, err := json.Marshal(k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := jose.ParseKey(doc)
+		if err != nil || again.Thumbprint() != k.Thumbprint() {
+			t.Fatalf("does not survive a round trip: %v", err)
+		}
+	})
+}
+
+func FuzzParseSet(f *testing.F) {
+	doc, _ := json.Marshal(jose.Set{Keys: []jose.Key{newKey(f, jose.ES256)}})
+	f.Add(doc)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := jose.ParseSet(data)
+		for _, k := range s.Keys {
+			if err == nil && k.IsPrivate() {
+				t.Fatal("a set gave a private key")
+			}
+		}
+	})
+}
+
+func FuzzUnmarshal(f *testing.F) {
+	f.Add([]byte(`{"iss":"a","aud":["b"],"exp":1.5}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var c struct {
+			Aud jose.Audience    `json:"aud"`
+			Exp jose.NumericDate `json:"exp"`
+		}
+		if jose.Unmarshal(data, &c) == nil && !json.Valid(data) {
+			t.Fatal("accepted what is not JSON")
+		}
+	})
+}
+
+// perCall times one call in nanoseconds, over enough calls for a floor.
+func perCall(f func()) float64 {
+	const calls = 1000
+	start := time.Now()
+	for range calls {
+		f()
+	}
+	return float64(time.Since(start).Nanoseconds()) / calls
+}
+
+// The floor is one bare ECDSA operation on the same digest; the ratio is what the envelope costs.
+func BenchmarkVerifyES256(b *testing.B) {
+	k := newKey(b, jose.ES256)
+	token := sign(b, k, "at+jwt", map[string]any{"iss": "https://login.example.com", "sub": "alice", "exp": 1764072000})
+	sum := sha256.Sum256([]byte(token))
+	sig, err := ecdsa.SignASN1(rand.Reader, k.CryptoSigner().(*ecdsa.PrivateKey), sum[:])
+	if err != nil {
+		b.Fatal(err)
+	}
+	floor := perCall(func() { ecdsa.VerifyASN1(k.CryptoPublic().(*ecdsa.PublicKey), sum[:], sig) })
+	b.ReportAllocs()
+	public := k.Public()
+	for b.Loop() {
+		if _, err := jose.Verify(token, everyAlg, public); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/floor, "x-bare-verify")
+}
+
+func BenchmarkSignES256(b *testing.B) {
+	k := newKey(b, jose.ES256)
+	s, err := jose.NewSigner(k)
+	if err != nil {
+		b.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte("floor"))
+	floor := perCall(func() { _, _ = ecdsa.SignASN1(rand.Reader, k.CryptoSigner().(*ecdsa.PrivateKey), sum[:]) })
+	claims := map[string]any{"iss": "https://login.example.com", "sub": "alice", "exp": 1764072000}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Sign("at+jwt", claims); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/floor, "x-bare-sign")
+}

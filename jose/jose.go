@@ -1,0 +1,216 @@
+// Package jose signs and verifies JSON Web Signatures with a closed list of algorithms and keys.
+//
+// It is for compact JWS (RFC 7515), JWK and JWK sets (RFC 7517), their thumbprints (RFC 7638) and JWT claims
+// (RFC 7519), under the advice of RFC 8725. It is not for unsecured or symmetric signatures, for the JSON
+// serialisations, or for choosing a key on the word of a token: keys come from the caller, and the headers jku, x5u,
+// x5c, crit, b64 and zip are refused. Everything from outside is read strictly: canonical base64url, no duplicate
+// members, no more than MaxToken bytes.
+package jose
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	jose "github.com/go-jose/go-jose/v4"
+)
+
+// Alg is a signature algorithm (RFC 7518 §3.1, RFC 8037 §3.1).
+type Alg string
+
+// The algorithms there are.
+const (
+	ES256 Alg = "ES256"
+	EdDSA Alg = "EdDSA"
+	PS256 Alg = "PS256"
+	RS256 Alg = "RS256"
+)
+
+// Supported says whether the algorithm is on the closed list.
+func (a Alg) Supported() bool {
+	return a == ES256 || a == EdDSA || a == PS256 || a == RS256
+}
+
+// MaxToken is the longest compact JWS that is read, in bytes.
+const MaxToken = 64 << 10
+
+// Errors of Peek, Verify and VerifyEmbedded.
+var (
+	ErrMalformed = errors.New("jose: malformed token")
+	ErrAlgorithm = errors.New("jose: algorithm not allowed")
+	ErrSignature = errors.New("jose: signature does not verify")
+	ErrNoKey     = errors.New("jose: no key for this token")
+)
+
+// Token is a JWS. What Peek returns is unverified.
+type Token struct {
+	Alg     Alg
+	KeyID   string
+	Type    string // typ, in lower case and without "application/" (RFC 7515 §4.1.9)
+	JWK     *Key   // only from VerifyEmbedded
+	Payload []byte
+}
+
+// Claims reads the payload strictly into v.
+func (t *Token) Claims(v any) error { return Unmarshal(t.Payload, v) }
+
+// header has the members of RFC 7515 §4.1 that mean something here, if only refusal.
+type header struct {
+	Alg  string   `json:"alg"`
+	Kid  string   `json:"kid"`
+	Typ  string   `json:"typ"`
+	JWK  rawValue `json:"jwk"`
+	JKU  rawValue `json:"jku"`
+	X5U  rawValue `json:"x5u"`
+	X5C  rawValue `json:"x5c"`
+	Crit rawValue `json:"crit"`
+	B64  rawValue `json:"b64"`
+	Zip  rawValue `json:"zip"`
+}
+
+// Peek reads a token without verifying it, to find whose it says it is.
+func Peek(compact string) (*Token, error) {
+	h, payload, err := split(compact)
+	if err != nil {
+		return nil, err
+	}
+	if h.JWK != nil {
+		return nil, fmt.Errorf("%w: header jwk is not accepted", ErrMalformed)
+	}
+	return h.token(payload), nil
+}
+
+// Verify checks the signature with the keys that fit the header (kid where it names one, and the algorithm) and
+// returns the token.
+func Verify(compact string, algs []Alg, keys ...Key) (*Token, error) {
+	h, payload, err := split(compact)
+	switch {
+	case err != nil:
+		return nil, err
+	case h.JWK != nil:
+		return nil, fmt.Errorf("%w: header jwk is not accepted", ErrMalformed)
+	}
+	alg, err := allowed(h.Alg, algs)
+	if err != nil {
+		return nil, err
+	}
+	tried := false
+	for _, k := range keys {
+		if !k.Fits(alg) || h.Kid != "" && k.ID() != "" && h.Kid != k.ID() {
+			continue
+		}
+		tried = true
+		if k.verify(compact, alg) {
+			return h.token(payload), nil
+		}
+	}
+	if !tried {
+		return nil, ErrNoKey
+	}
+	return nil, ErrSignature
+}
+
+// VerifyEmbedded checks a token that carries its own public key in the header jwk, as a DPoP proof does
+// (RFC 9449 §4.2). It proves possession of that key and nothing else.
+func VerifyEmbedded(compact string, algs []Alg) (*Token, error) {
+	h, payload, err := split(compact)
+	if err != nil {
+		return nil, err
+	}
+	alg, err := allowed(h.Alg, algs)
+	if err != nil {
+		return nil, err
+	}
+	if h.JWK == nil {
+		return nil, fmt.Errorf("%w: header jwk is missing", ErrMalformed)
+	}
+	k, err := ParseKey(h.JWK)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: header jwk: %w", ErrMalformed, err)
+	case k.IsPrivate():
+		return nil, fmt.Errorf("%w: header jwk is a private key", ErrMalformed)
+	case !k.Fits(alg):
+		return nil, ErrAlgorithm
+	case !k.verify(compact, alg):
+		return nil, ErrSignature
+	}
+	t := h.token(payload)
+	t.JWK = &k
+	return t, nil
+}
+
+func (h *header) token(payload []byte) *Token {
+	typ := strings.ToLower(h.Typ)
+	return &Token{Alg: Alg(h.Alg), KeyID: h.Kid, Type: strings.TrimPrefix(typ, "application/"), Payload: payload}
+}
+
+func allowed(name string, algs []Alg) (Alg, error) {
+	for _, a := range algs {
+		if string(a) == name && a.Supported() {
+			return a, nil
+		}
+	}
+	return "", ErrAlgorithm
+}
+
+// strict is base64url without padding whose last character has no stray bits; the decoder of encoding/base64 skips
+// line breaks, so those are looked for separately.
+var strict = base64.RawURLEncoding.Strict()
+
+// split takes a compact JWS apart and refuses what RFC 7515 §5.2 and RFC 8725 §3 tell to refuse.
+func split(compact string) (*header, []byte, error) {
+	if len(compact) > MaxToken {
+		return nil, nil, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, MaxToken)
+	}
+	if strings.ContainsAny(compact, "\r\n") || strings.Count(compact, ".") != 2 {
+		return nil, nil, fmt.Errorf("%w: not a compact JWS", ErrMalformed)
+	}
+	first, rest, _ := strings.Cut(compact, ".")
+	second, third, _ := strings.Cut(rest, ".")
+	rawHeader, err := strict.DecodeString(first)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: header is not base64url", ErrMalformed)
+	}
+	payload, err := strict.DecodeString(second)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: payload is not base64url", ErrMalformed)
+	}
+	if _, err := strict.DecodeString(third); err != nil || third == "" {
+		return nil, nil, fmt.Errorf("%w: signature is not base64url", ErrMalformed)
+	}
+	h := new(header)
+	if err := Unmarshal(rawHeader, h); err != nil {
+		return nil, nil, fmt.Errorf("%w: header: %w", ErrMalformed, err)
+	}
+	for _, refused := range []struct {
+		name  string
+		value rawValue
+	}{{"jku", h.JKU}, {"x5u", h.X5U}, {"x5c", h.X5C}, {"crit", h.Crit}, {"b64", h.B64}, {"zip", h.Zip}} {
+		if refused.value != nil {
+			return nil, nil, fmt.Errorf("%w: header %s is not accepted", ErrMalformed, refused.name)
+		}
+	}
+	return h, payload, nil
+}
+
+// verify reports whether the key made the signature with exactly this algorithm.
+func (k Key) verify(compact string, alg Alg) bool {
+	jws, err := jose.ParseSignedCompact(compact, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
+	if err != nil {
+		return false
+	}
+	_, err = jws.Verify(k.public)
+	return err == nil
+}
+
+// rawValue keeps the bytes of a JSON value; nil where the member is absent.
+type rawValue []byte
+
+// UnmarshalJSON keeps a copy of the bytes.
+func (r *rawValue) UnmarshalJSON(data []byte) error {
+	*r = bytes.Clone(data)
+	return nil
+}
