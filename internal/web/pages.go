@@ -1,0 +1,196 @@
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+)
+
+//go:embed pages/*.html assets/* texts/*.json
+var files embed.FS
+
+// Theme is what an operator chooses of the look.
+type Theme struct {
+	Name string // shown in the head of every page
+	Base string // path of the issuer, "" at the root of its host
+}
+
+// Pages renders HTML. All pages are parsed at start, so a broken one stops the boot and not a sign-in.
+type Pages struct {
+	theme  Theme
+	pages  map[string]*template.Template
+	texts  map[string]string
+	assets map[string]asset
+	hashed map[string]string // plain name -> name with the hash of its content
+}
+
+type asset struct {
+	body []byte
+	kind string
+}
+
+// ErrorView is the page behind every refusal.
+type ErrorView struct{ Code, Detail, RequestID string }
+
+// LeaveView is the page that sends a browser on to the client.
+type LeaveView struct {
+	URL template.URL // checked by whoever made the redirect target
+	App string
+}
+
+// imageOrigin is implemented by views that show a picture of another origin, such as a client's logo.
+type imageOrigin interface{ ImageOrigin() string }
+
+// NewPages parses every page, text and asset.
+func NewPages(theme Theme) (*Pages, error) {
+	p := &Pages{theme: theme, pages: map[string]*template.Template{}, assets: map[string]asset{}, hashed: map[string]string{}}
+	if err := p.loadTexts(); err != nil {
+		return nil, err
+	}
+	if err := p.loadAssets(); err != nil {
+		return nil, err
+	}
+	names, err := fs.Glob(files, "pages/*.html")
+	if err != nil {
+		return nil, fmt.Errorf("list pages: %w", err)
+	}
+	for _, name := range names {
+		page := strings.TrimSuffix(path.Base(name), ".html")
+		if page == "layout" {
+			continue
+		}
+		t := template.New("layout.html").Funcs(p.functions(page)).Option("missingkey=error")
+		if _, err := t.ParseFS(files, "pages/layout.html", name); err != nil {
+			return nil, fmt.Errorf("parse page %s: %w", page, err)
+		}
+		p.pages[page] = t
+	}
+	return p, nil
+}
+
+func (p *Pages) loadTexts() error {
+	data, err := files.ReadFile("texts/en.json")
+	if err != nil {
+		return fmt.Errorf("read texts: %w", err)
+	}
+	if err := json.Unmarshal(data, &p.texts); err != nil {
+		return fmt.Errorf("parse texts: %w", err)
+	}
+	return nil
+}
+
+func (p *Pages) loadAssets() error {
+	entries, err := files.ReadDir("assets")
+	if err != nil {
+		return fmt.Errorf("list assets: %w", err)
+	}
+	kinds := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+	for _, e := range entries {
+		body, err := files.ReadFile("assets/" + e.Name())
+		if err != nil {
+			return fmt.Errorf("read asset: %w", err)
+		}
+		sum := sha256.Sum256(body)
+		ext := path.Ext(e.Name())
+		name := strings.TrimSuffix(e.Name(), ext) + "." + hex.EncodeToString(sum[:6]) + ext
+		p.hashed[e.Name()] = name
+		p.assets[name] = asset{body, kinds[ext]}
+	}
+	return nil
+}
+
+// functions are what templates may call: texts, addresses of our own, and nothing with effects.
+func (p *Pages) functions(page string) template.FuncMap {
+	return template.FuncMap{
+		"page":  func() string { return page },
+		"brand": func() string { return p.theme.Name },
+		"base":  func() string { return p.theme.Base },
+		"asset": func(name string) (string, error) {
+			hashed, ok := p.hashed[name]
+			if !ok {
+				return "", fmt.Errorf("no asset %s", name)
+			}
+			return p.theme.Base + "/assets/" + hashed, nil
+		},
+		"t": func(key string, args ...any) (string, error) {
+			text, ok := p.texts[key]
+			if !ok {
+				return "", fmt.Errorf("no text %s", key)
+			}
+			if len(args) > 0 {
+				return fmt.Sprintf(text, args...), nil
+			}
+			return text, nil
+		},
+		// message is for texts whose key a view carries.
+		"message": func(key string) string {
+			if text, ok := p.texts[key]; ok {
+				return text
+			}
+			return key
+		},
+	}
+}
+
+// Mount serves the assets, for ever the same under the same name.
+func (p *Pages) Mount(mux *http.ServeMux) {
+	mux.HandleFunc("GET /assets/{name}", func(w http.ResponseWriter, r *http.Request) {
+		a, ok := p.assets[r.PathValue("name")]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		h := w.Header()
+		h.Set("Content-Type", a.kind)
+		h.Set("Content-Length", strconv.Itoa(len(a.body)))
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+		_, _ = w.Write(a.body)
+	})
+}
+
+// Render executes a page into a buffer and then writes it, so that a failure never leaves half a page.
+func (p *Pages) Render(w http.ResponseWriter, r *http.Request, status int, page string, view any) error {
+	t, ok := p.pages[page]
+	if !ok {
+		return fmt.Errorf("no page %s", page)
+	}
+	var b bytes.Buffer
+	if err := t.Execute(&b, view); err != nil {
+		return fmt.Errorf("render %s: %w", page, err)
+	}
+	images := "'self' data:"
+	if v, ok := view.(imageOrigin); ok && v.ImageOrigin() != "" {
+		images += " " + v.ImageOrigin()
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src "+images+"; script-src 'self'; connect-src 'self'; "+
+		"form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'")
+	h.Set("Referrer-Policy", "same-origin") // no-referrer would make the origin of form posts null
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Permissions-Policy", "publickey-credentials-get=(self), publickey-credentials-create=(self)")
+	NoStore(h)
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(b.Bytes())
+	}
+	return nil
+}
+
+// Leave answers with our own page that sends the browser on by itself and shows the link: after a form, form-action
+// 'self' would block a redirect to the client. target must come from a checked redirect URI.
+func (p *Pages) Leave(w http.ResponseWriter, r *http.Request, target, app string) error {
+	w.Header().Set("Refresh", "0;url="+target)
+	return p.Render(w, r, http.StatusOK, "leave", LeaveView{URL: template.URL(target), App: app})
+}
