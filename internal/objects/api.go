@@ -1,0 +1,70 @@
+package objects
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+)
+
+// API is a protected resource (RFC 8707): what a token can be for. Its name as an object is its resource.
+type API struct {
+	Resource            string   `json:"resource"` // absolute URI without fragment, the audience of its tokens
+	Name                string   `json:"name,omitempty"`
+	Scopes              []string `json:"scopes,omitempty"`
+	TokenFormat         string   `json:"access_token_format,omitempty"`   // jwt (default) or opaque
+	AccessTokenLifetime int64    `json:"access_token_lifetime,omitempty"` // seconds; 0: the issuer's default
+	AllowBearerTokens   bool     `json:"allow_bearer_tokens,omitempty"`   // takes tokens bound to nothing
+	Introspectors       []string `json:"introspectors,omitempty"`         // clients that may introspect its tokens
+}
+
+// AllowsScope says whether a scope means something at this API.
+func (a *API) AllowsScope(scope string) bool { return slices.Contains(a.Scopes, scope) }
+
+// Limits of API.AccessTokenLifetime, seconds. No token may outlive what the feed remembers of a revocation.
+const (
+	minLifetime = 30
+	maxLifetime = 24 * 60 * 60
+)
+
+func prepareAPI(p *preparation, _ json.RawMessage) {
+	a := new(API)
+	p.decode(p.doc.Body, a)
+	a.Resource = p.named("resource", a.Resource)
+	p.name = a.Resource
+	if a.Resource != "" {
+		p.checkResource("resource", a.Resource)
+	}
+	p.checkScopes("scopes", a.Scopes)
+	p.checkFormat(a.TokenFormat)
+	if n := a.AccessTokenLifetime; n != 0 && (n < minLifetime || n > maxLifetime) {
+		p.report("access_token_lifetime", fmt.Sprintf("is not between %d and %d seconds", minLifetime, maxLifetime), "300 is a good value")
+	}
+	for i, id := range a.Introspectors {
+		if !isClientID(id) {
+			p.report(at("introspectors", i), "is not a client id", "name the client that may introspect")
+		}
+	}
+	p.store(a)
+}
+
+// checkResource asks for an absolute URI without fragment (RFC 8707 §2).
+func (p *preparation) checkResource(path, resource string) {
+	u, err := url.Parse(resource)
+	switch {
+	case err != nil || !u.IsAbs() || !isURIText(resource) || u.Host == "" && u.Opaque == "":
+		p.report(path, "is not an absolute URI", "write for example https://api.example.com (RFC 8707 §2)")
+	case hasFragment(resource):
+		p.report(path, "has a fragment", "leave out what begins with # (RFC 8707 §2)")
+	case u.User != nil:
+		p.report(path, "carries a user name", "leave it out")
+	case len(resource) > maxURI:
+		p.report(path, "is longer than 2,000 characters", "shorten it")
+	}
+}
+
+func (p *preparation) checkFormat(format string) {
+	if format != "" && format != FormatJWT && format != FormatOpaque {
+		p.report("access_token_format", "is unknown", "use jwt or opaque")
+	}
+}

@@ -1,0 +1,121 @@
+package objects
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfast-iam/holdfast/oauth"
+)
+
+// Forms of access token, for Client.AccessTokenFormat and API.TokenFormat.
+const (
+	FormatJWT    = "jwt"
+	FormatOpaque = "opaque"
+)
+
+// Client is a registered client with its defaults filled in. It is shared and must not be changed.
+type Client struct {
+	oauth.ClientMetadata
+	ID      string       `json:"client_id"`
+	Secrets []SecretHash `json:"secrets,omitempty"`
+
+	FirstParty        bool     `json:"first_party,omitempty"`         // no consent is asked for
+	Resources         []string `json:"resources,omitempty"`           // APIs it may ask tokens for
+	AccessTokenFormat string   `json:"access_token_format,omitempty"` // jwt or opaque; "": what the API wants
+
+	AllowBearerTokens          bool `json:"allow_bearer_tokens,omitempty"` // tokens may be bound to nothing
+	AllowWeakSecret            bool `json:"allow_weak_secret,omitempty"`   // secrets under 32 characters
+	AllowCustomSchemeRedirects bool `json:"allow_custom_scheme_redirects,omitempty"`
+}
+
+// SecretHash is a client secret as it is stored, hashed under the pepper of the key ring.
+type SecretHash struct {
+	Hash      string    `json:"hash"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"` // zero: never
+	Weak      bool      `json:"weak,omitempty"`      // under 32 characters
+}
+
+// AllowsGrant says whether the client may use a grant type.
+func (c *Client) AllowsGrant(grant string) bool { return slices.Contains(c.GrantTypes, grant) }
+
+// AllowsScope says whether the client may ask for a scope.
+func (c *Client) AllowsScope(scope string) bool { return slices.Contains(c.Scopes(), scope) }
+
+// AllowsResource says whether the client may ask for tokens for an API.
+func (c *Client) AllowsResource(resource string) bool { return slices.Contains(c.Resources, resource) }
+
+// LiveSecrets are the secrets that have not expired.
+func (c *Client) LiveSecrets(now time.Time) []SecretHash {
+	var live []SecretHash
+	for _, s := range c.Secrets {
+		if s.ExpiresAt.IsZero() || now.Before(s.ExpiresAt) {
+			live = append(live, s)
+		}
+	}
+	return live
+}
+
+// standardScopes is what a client that signs people in may ask for without saying so.
+const standardScopes = "openid profile email address phone"
+
+// withDefaults fills in what the document left out (RFC 7591 §2, OIDC Registration §2). Tokens are bound
+// unless the client may have bearer tokens: to its certificate where it authenticates with one, by DPoP
+// otherwise.
+func (c *Client) withDefaults() {
+	if len(c.GrantTypes) == 0 {
+		c.GrantTypes = []string{oauth.GrantAuthorizationCode}
+	}
+	code := c.AllowsGrant(oauth.GrantAuthorizationCode)
+	if len(c.ResponseTypes) == 0 && code {
+		c.ResponseTypes = []string{"code"}
+	}
+	if c.TokenAuthMethod == "" {
+		c.TokenAuthMethod = oauth.AuthSecretBasic
+	}
+	if c.ApplicationType == "" {
+		c.ApplicationType = "web"
+	}
+	if c.Scope == "" && code {
+		c.Scope = standardScopes
+		if c.AllowsGrant(oauth.GrantRefreshToken) {
+			c.Scope += " " + oauth.ScopeOfflineAccess
+		}
+	}
+	if !c.AllowBearerTokens && !c.DPoPBoundTokens && !c.CertificateBoundTokens {
+		c.CertificateBoundTokens = usesCertificate(c.TokenAuthMethod)
+		c.DPoPBoundTokens = !c.CertificateBoundTokens
+	}
+}
+
+func usesCertificate(method string) bool {
+	return method == oauth.AuthTLSClient || method == oauth.AuthSelfSignedTLS
+}
+
+func usesSecret(method string) bool {
+	return method == oauth.AuthSecretBasic || method == oauth.AuthSecretPost
+}
+
+// decodeClient reads what is stored.
+func decodeClient(body json.RawMessage) (*Client, error) {
+	c := new(Client)
+	if err := json.Unmarshal(body, c); err != nil {
+		return nil, err
+	}
+	c.withDefaults()
+	return c, nil
+}
+
+// publicClient leaves the hashes of secrets out: a client is shown and written back without them.
+func publicClient(body json.RawMessage) (json.RawMessage, error) {
+	c := new(Client)
+	if err := json.Unmarshal(body, c); err != nil {
+		return nil, err
+	}
+	c.Secrets = nil
+	return json.Marshal(c)
+}
+
+// scopeList splits a scope of RFC 6749 §3.3.
+func scopeList(scope string) []string { return strings.Fields(scope) }
