@@ -99,20 +99,25 @@ func (e *postgresEngine) try(ctx context.Context, run func(context.Context, quer
 	return tx.Commit()
 }
 
-// retry runs try again when PostgreSQL asks for it, after a random pause that doubles.
+// retry runs try again when PostgreSQL asks for it.
 func retry(ctx context.Context, try func() error) error {
 	for n := 1; ; n++ {
 		err := try()
-		if err == nil || n == maxTries || !again(err) {
+		if err == nil || n == maxTries || !again(err) || pause(ctx, n) != nil {
 			return err
 		}
-		pause := time.NewTimer(rand.N(time.Millisecond << n))
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return err
-		}
+	}
+}
+
+// pause waits at random before the next try, longer each time.
+func pause(ctx context.Context, tries int) error {
+	timer := time.NewTimer(rand.N(time.Millisecond << tries))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -147,7 +152,7 @@ func (s selecting) QueryContext(ctx context.Context, query string, args ...any) 
 }
 
 func (e *postgresEngine) migrator() (*migrator, error) {
-	locker, err := lock.NewPostgresSessionLocker()
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // each second, for 5 minutes
 	if err != nil {
 		return nil, err
 	}

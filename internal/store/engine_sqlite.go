@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"runtime"
@@ -42,7 +41,7 @@ func openSQLite(ctx context.Context, path, synchronous string) (_ *sqliteEngine,
 			err = errors.Join(err, e.close())
 		}
 	}()
-	if e.writing, err = sql.Open("sqlite", sqliteDSN(path, "rw", "journal_mode(WAL)", "synchronous("+synchronous+")")); err != nil {
+	if e.writing, err = sql.Open("sqlite", sqliteDSN(path, "rw", "journal_mode(WAL)", "synchronous("+synchronous+")", "cache_size(-16000)")); err != nil {
 		return nil, err
 	}
 	w, err := newPreparing(ctx, e.writing)
@@ -154,18 +153,18 @@ func (e *sqliteEngine) backup(ctx context.Context, path string) error {
 	return nil
 }
 
+// close may be called twice.
 func (e *sqliteEngine) close() error {
 	var errs []error
-	for _, c := range slices.Backward(e.all) {
-		errs = append(errs, c.close())
+	for _, c := range e.all {
+		if err := c.close(); !errors.Is(err, sql.ErrConnDone) {
+			errs = append(errs, err)
+		}
 	}
 	for _, db := range []*sql.DB{e.reading, e.writing} { // the writer last: it folds the log into the file
 		if db != nil {
 			errs = append(errs, db.Close())
 		}
 	}
-	if err := errors.Join(errs...); err != nil && !errors.Is(err, fs.ErrClosed) && !errors.Is(err, sql.ErrConnDone) {
-		return err
-	}
-	return nil
+	return errors.Join(errs...)
 }

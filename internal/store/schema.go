@@ -53,28 +53,40 @@ func (m *migrator) want() (version int64) {
 
 // Migrate brings the schema to the version of this program. Several may try at once.
 func (db *DB) Migrate(ctx context.Context) error {
-	p, err := db.engine.migrator()
+	m, err := db.engine.migrator()
 	if err != nil {
 		return fmt.Errorf("migrate store: %w", err)
 	}
-	defer p.Close()
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("migrate store: %w", err)
+	defer m.Close()
+	for n := 1; ; n++ {
+		_, err := m.Up(ctx)
+		if err == nil {
+			return nil
+		}
+		// On SQLite, which goose does not lock, somebody else may just have done the same.
+		if have, herr := m.have(ctx); herr == nil && have >= m.want() {
+			return nil
+		}
+		if n == maxTries {
+			return fmt.Errorf("migrate store: %w", err)
+		}
+		if err := pause(ctx, n); err != nil {
+			return fmt.Errorf("migrate store: %w", err)
+		}
 	}
-	return nil
 }
 
 // MigrationStatus returns the version of the schema, 0 if there is none, and the one of this program. The
 // error is ErrSchemaBehind if this program must not start on it yet, and ErrSchemaAhead if it must not start
 // on it any more: one version ahead is how a rolling upgrade looks.
 func (db *DB) MigrationStatus(ctx context.Context) (have, want int64, err error) {
-	p, err := db.engine.migrator()
+	m, err := db.engine.migrator()
 	if err != nil {
 		return 0, 0, fmt.Errorf("load schema version: %w", err)
 	}
-	defer p.Close()
-	want = p.want()
-	if have, err = p.have(ctx); err != nil {
+	defer m.Close()
+	want = m.want()
+	if have, err = m.have(ctx); err != nil {
 		return 0, want, fmt.Errorf("load schema version: %w", err)
 	}
 	switch {

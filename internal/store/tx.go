@@ -12,7 +12,7 @@ type Tx struct {
 	// Now is the time of this transaction, UTC, in whole microseconds.
 	Now time.Time
 
-	ctx    context.Context //nolint:containedctx // a Tx lives as long as the call that made it
+	ctx    context.Context // of the call that made it, which it does not outlive
 	tenant string
 	q      queryer
 	events bool // an event was added: wake the feed after commit

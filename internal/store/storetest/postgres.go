@@ -9,7 +9,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"strings"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -21,16 +21,37 @@ import (
 // dropped when the test ends. Without the variable the test is skipped.
 func PostgresURL(t testing.TB) string {
 	t.Helper()
+	server(t)
+	template, err := postgresTemplate()
+	if err != nil {
+		t.Fatalf("make a PostgreSQL template: %v", err)
+	}
+	return createDatabase(t, template)
+}
+
+// EmptyURL returns the URL of a database of an engine without a schema.
+func EmptyURL(t testing.TB, engine string) string {
+	t.Helper()
+	if engine == store.PostgreSQL {
+		return createDatabase(t, "template0")
+	}
+	return "sqlite:" + filepath.Join(t.TempDir(), "holdfast.db")
+}
+
+func server(t testing.TB) string {
+	t.Helper()
 	server := os.Getenv("HOLDFAST_TEST_POSTGRES")
 	if server == "" {
 		t.Skip("HOLDFAST_TEST_POSTGRES is not set")
 	}
-	name, err := postgresTemplate()
-	if err != nil {
-		t.Fatalf("make a PostgreSQL template: %v", err)
-	}
-	db := "holdfast_" + strings.ToLower(hex.EncodeToString([]byte(store.NewID())[:8]))
-	if err := postgres(server, "CREATE DATABASE "+db+" TEMPLATE "+name); err != nil {
+	return server
+}
+
+func createDatabase(t testing.TB, template string) string {
+	t.Helper()
+	server := server(t)
+	db := "holdfast_" + hex.EncodeToString([]byte(store.NewID())[:12])
+	if err := postgres(server, "CREATE DATABASE "+db+" TEMPLATE "+template); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
