@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/holdfast-iam/holdfast/internal/store"
 )
@@ -13,122 +14,124 @@ const (
 	canaryText = "holdfast"
 )
 
-// CheckCanary opens the sealed canary of the database, or puts one there if the database is new. A wrong ring is
-// found here, at start, and not at the first cookie.
+// SettingPlace is the aad under which the value of a setting is sealed, for Seal and Open with PurposeSeal. Settings
+// sealed so are found by Rewrap.
+func SettingPlace(tenant, name string) []byte { return []byte(name + "\x00" + tenant) }
+
+// keyPlace is the aad of a sealed signing key.
+func keyPlace(tenant, id string) []byte { return []byte("signing_key\x00" + tenant + "\x00" + id) }
+
+// CheckCanary opens the sealed canary of the database, or puts one there if the database is new. So a wrong ring is
+// found at start, and not when a person meets it.
 func (r *Ring) CheckCanary(ctx context.Context, db *store.DB) error {
-	root := db.For("")
+	root, place := db.For(""), SettingPlace("", canaryName)
 	var sealed []byte
-	err := root.Read(ctx, func(tx *store.Tx) (err error) {
+	read := func(tx *store.Tx) (err error) {
 		sealed, err = tx.Setting(canaryName)
 		return err
-	})
+	}
+	err := root.Read(ctx, read)
 	if errors.Is(err, store.ErrNotFound) {
-		return r.putCanary(ctx, root)
+		err = root.Write(ctx, func(tx *store.Tx) error {
+			err := read(tx)
+			if !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+			sealed = r.Seal(PurposeSeal, place, []byte(canaryText))
+			return tx.PutSetting(canaryName, sealed)
+		})
 	}
 	if err != nil {
-		return fmt.Errorf("read the key ring's canary: %w", err)
+		return fmt.Errorf("read the canary of the key ring: %w", err)
 	}
-	plain, err := r.Open(PurposeSeal, []byte(canaryName), sealed)
-	if err != nil || string(plain) != canaryText {
-		return fmt.Errorf("the key ring does not belong to this database, which was sealed under key %q (the ring has %v): name the right file in key_ring", SealedBy(sealed), r.IDs())
+	if text, err := r.Open(PurposeSeal, place, sealed); err != nil || string(text) != canaryText {
+		return fmt.Errorf("the key ring (keys %v) does not belong to this database, which was sealed under key %q: name the right file as key_ring", r.IDs(), SealedBy(sealed))
 	}
 	return nil
 }
 
-func (r *Ring) putCanary(ctx context.Context, root *store.DB) error {
-	err := root.Write(ctx, func(tx *store.Tx) error {
-		return tx.PutSetting(canaryName, r.Seal(PurposeSeal, []byte(canaryName), []byte(canaryText)))
-	})
-	if err != nil {
-		return fmt.Errorf("write the key ring's canary: %w", err)
-	}
-	return nil
-}
-
-// Rewrap seals under the newest key what older keys sealed in the database: the canary and the signing keys of these
-// tenants. It says how many it resealed. Hashes cannot be made again without the secrets; see InUse.
+// Rewrap seals under the active key what other keys of the ring have sealed: the settings of the database and of
+// these tenants, and the tenants' signing keys. It says how many. Hashes cannot be made again without the secrets.
 func (r *Ring) Rewrap(ctx context.Context, db *store.DB, tenants []string) (n int, err error) {
-	newest := r.newest().id
-	if err := r.CheckCanary(ctx, db); err != nil {
-		return 0, err
-	}
-	if err := r.putCanary(ctx, db.For("")); err != nil {
-		return 0, err
-	}
-	for _, tenant := range tenants {
+	for _, tenant := range append([]string{""}, tenants...) {
 		var done int
 		err := db.For(tenant).Write(ctx, func(tx *store.Tx) error {
-			done = 0
-			all, err := tx.SigningKeys()
+			settings, err := r.rewrapSettings(tx)
 			if err != nil {
 				return err
 			}
-			for _, k := range all {
-				if len(k.Sealed) == 0 || SealedBy(k.Sealed) == newest {
-					continue
-				}
-				plain, err := r.Open(PurposeSeal, sealedAs(tenant, k.ID), k.Sealed)
-				if err != nil {
-					return fmt.Errorf("signing key %s: %w", k.ID, err)
-				}
-				k.Sealed = r.Seal(PurposeSeal, sealedAs(tenant, k.ID), plain)
-				if err := tx.PutSigningKeyState(k, k.State); err != nil {
-					return err
-				}
-				done++
-			}
-			return nil
+			signing, err := r.rewrapSigningKeys(tx)
+			done = settings + signing
+			return err
 		})
 		if err != nil {
-			return n, fmt.Errorf("rewrap tenant %s: %w", tenant, err)
+			return n, fmt.Errorf("rewrap tenant %q: %w", tenant, err)
 		}
 		n += done
 	}
 	return n, nil
 }
 
-// InUse lists what in the database still needs a ring key: sealed signing keys, the canary, and the hashes that
-// hashes yields for a tenant (the client secrets, which only their owners can give again).
-func (r *Ring) InUse(ctx context.Context, db *store.DB, id string, tenants []string, hashes func(*store.Tx) (map[string]string, error)) ([]string, error) {
-	var uses []string
-	err := db.For("").Read(ctx, func(tx *store.Tx) error {
-		sealed, err := tx.Setting(canaryName)
-		if err == nil && SealedBy(sealed) == id {
-			uses = append(uses, "the canary of the database")
+func (r *Ring) rewrapSettings(tx *store.Tx) (n int, err error) {
+	list, err := tx.Settings()
+	for _, s := range list {
+		if !r.stale(s.Value) {
+			continue
 		}
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
+		sealed, err := r.rewrap(SettingPlace(tx.Tenant(), s.Name), s.Value)
+		if err == nil {
+			err = tx.PutSetting(s.Name, sealed)
 		}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the key ring's canary: %w", err)
-	}
-	for _, tenant := range tenants {
-		err := db.For(tenant).Read(ctx, func(tx *store.Tx) error {
-			all, err := tx.SigningKeys()
-			if err != nil {
-				return err
-			}
-			for _, k := range all {
-				if SealedBy(k.Sealed) == id {
-					uses = append(uses, "signing key "+k.ID+" of "+tenant)
-				}
-			}
-			named, err := hashes(tx)
-			for name, hash := range named {
-				if HashedBy(hash) == id {
-					uses = append(uses, name+" of "+tenant)
-				}
-			}
-			return err
-		})
 		if err != nil {
-			return nil, fmt.Errorf("look for uses in tenant %s: %w", tenant, err)
+			return 0, fmt.Errorf("setting %s: %w", s.Name, err)
 		}
+		n++
 	}
-	return uses, nil
+	return n, err
 }
 
-// sealedAs binds a sealed signing key to its row.
-func sealedAs(tenant, id string) []byte { return []byte("signing_key " + tenant + " " + id) }
+func (r *Ring) rewrapSigningKeys(tx *store.Tx) (n int, err error) {
+	list, err := lockSigningKeys(tx)
+	for _, k := range list {
+		if !r.stale(k.Sealed) {
+			continue
+		}
+		if k.Sealed, err = r.rewrap(keyPlace(tx.Tenant(), k.ID), k.Sealed); err == nil {
+			err = tx.PutSigningKeyState(k, k.State)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("signing key %s: %w", k.ID, err)
+		}
+		n++
+	}
+	return n, err
+}
+
+// stale says that a value was sealed by a key of the ring that is not the active one.
+func (r *Ring) stale(sealed []byte) bool {
+	id := SealedBy(sealed)
+	return id != r.ActiveID() && slices.Contains(r.IDs(), id)
+}
+
+func (r *Ring) rewrap(place, sealed []byte) ([]byte, error) {
+	plaintext, err := r.Open(PurposeSeal, place, sealed)
+	if err != nil {
+		return nil, err
+	}
+	return r.Seal(PurposeSeal, place, plaintext), nil
+}
+
+// CheckUnused refuses while anything in the database still needs the ring key: what is sealed (rewrap first), hashed
+// secrets of clients (their owners have to get new ones), and what people hold, such as sessions (wait for its end).
+func CheckUnused(ctx context.Context, db *store.DB, id string) error {
+	uses, err := db.RingUse(ctx, id)
+	if err != nil {
+		return err
+	}
+	var found []error
+	for what, n := range uses {
+		found = append(found, fmt.Errorf("key %s is still needed for %d %s", id, n, what))
+	}
+	slices.SortFunc(found, func(a, b error) int { return slices.Compare([]byte(a.Error()), []byte(b.Error())) })
+	return errors.Join(found...)
+}

@@ -1,114 +1,244 @@
 package keys
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/holdfast-iam/holdfast/jose"
 )
 
-// maxRing is the largest ring file that is read.
-const maxRing = 64 << 10
+const (
+	idLength    = 8 // hex characters
+	ringVersion = 1
+	maxRing     = 64 << 10
+)
 
-// LoadRing reads a ring file. It must belong to its owner alone (0600).
-func LoadRing(path string) (*Ring, error) {
-	_, r, err := readRing(path)
-	return r, err
+// file is the ring on disk.
+type file struct {
+	Version int       `json:"holdfast_key_ring"`
+	Active  string    `json:"active"`
+	Keys    []fileKey `json:"keys"` // oldest first
 }
 
-func readRing(path string) ([]fileKey, *Ring, error) {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("key ring %s does not exist: restore it from its backup, or create one for a new installation with: holdfast key ring init %s", path, path)
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("key ring: %w", err)
-	}
-	if perm := info.Mode().Perm(); perm&0o077 != 0 {
-		return nil, nil, fmt.Errorf("key ring %s can be read by others (mode %04o): chmod 600 %s", path, perm, path)
-	}
-	if info.Size() > maxRing {
-		return nil, nil, fmt.Errorf("key ring %s is too large to be one", path)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("key ring: %w", err)
-	}
-	files, r, err := parseRing(data)
-	if err != nil {
-		return nil, nil, fmt.Errorf("key ring %s %w", path, err)
-	}
-	return files, r, nil
+type fileKey struct {
+	ID     string `json:"id"`
+	Master []byte `json:"master"` // 32 bytes
 }
 
-// CreateRing writes a new ring with one key and returns its id. It never replaces a file.
-func CreateRing(path string) (id string, err error) {
-	if _, err := os.Lstat(path); err == nil {
-		return "", fmt.Errorf("key ring %s exists already: it is never replaced, because what it sealed would be lost", path)
-	}
+func newFile() file {
 	k := newFileKey()
-	return k.ID, writeRing(path, []fileKey{k})
+	return file{Version: ringVersion, Active: k.ID, Keys: []fileKey{k}}
 }
 
-// AddKey adds a key, which from then on seals and hashes, and returns its id.
-func AddKey(path string) (id string, err error) {
-	files, _, err := readRing(path)
+func newFileKey() fileKey {
+	id, master := make([]byte, idLength/2), make([]byte, 32)
+	rand.Read(id)
+	rand.Read(master)
+	return fileKey{ID: hex.EncodeToString(id), Master: master}
+}
+
+// parseRing reads and checks the file of a ring.
+func parseRing(data []byte) (file, error) {
+	var f file
+	if err := jose.Unmarshal(data, &f); err != nil {
+		return file{}, errors.New("it is not a key ring")
+	}
+	if f.Version != ringVersion {
+		return file{}, fmt.Errorf("it has version %d, and this program reads version %d", f.Version, ringVersion)
+	}
+	seen := map[string]bool{}
+	for _, k := range f.Keys {
+		if _, err := hex.DecodeString(k.ID); err != nil || len(k.ID) != idLength || len(k.Master) != 32 || seen[k.ID] {
+			return file{}, errors.New("one of its keys is damaged")
+		}
+		seen[k.ID] = true
+	}
+	if !seen[f.Active] {
+		return file{}, errors.New("the active key is not in it")
+	}
+	return f, nil
+}
+
+func (f file) ring() *Ring {
+	c := new(content)
+	for _, k := range f.Keys {
+		c.keys = append(c.keys, newRingKey(k.ID, k.Master))
+	}
+	c.active = c.find(f.Active)
+	r := new(Ring)
+	r.content.Store(c)
+	return r
+}
+
+// LoadRing reads the master ring. Only its owner may be able to use the file. Errors name the file and the remedy.
+func LoadRing(path string) (*Ring, error) {
+	f, err := readRing(path)
+	if err != nil {
+		return nil, err
+	}
+	return f.ring(), nil
+}
+
+func readRing(path string) (file, error) {
+	data, err := readPrivate(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return file{}, fmt.Errorf("the key ring %s does not exist: restore the one that belongs to the database, or for a new installation run: holdfast key ring init %s", path, path)
+	}
+	if err != nil {
+		return file{}, fmt.Errorf("read the key ring: %w", err)
+	}
+	f, err := parseRing(data)
+	if err != nil {
+		return file{}, fmt.Errorf("the key ring %s cannot be used: %w: restore it from a copy", path, err)
+	}
+	return f, nil
+}
+
+func readPrivate(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	case info.Mode().Perm()&^0o600 != 0:
+		return nil, fmt.Errorf("others may use %s (mode %04o): run: chmod 600 %s", path, info.Mode().Perm(), path)
+	case info.Size() > maxRing:
+		return nil, fmt.Errorf("%s is larger than a key ring can be", path)
+	}
+	return io.ReadAll(io.LimitReader(f, maxRing))
+}
+
+// CreateRing makes a new ring of one key and returns its id. It never replaces a file: error fs.ErrExist.
+func CreateRing(path string) (id string, err error) {
+	ring := newFile()
+	data, err := ring.encode()
 	if err != nil {
 		return "", err
 	}
-	k := newFileKey()
-	return k.ID, writeRing(path, append(files, k))
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return "", fmt.Errorf("create the key ring: %w; it is never replaced, for what it has sealed would be lost", err)
+	}
+	if err != nil {
+		return "", fmt.Errorf("create the key ring: %w", err)
+	}
+	if err := fill(f, data); err != nil {
+		return "", errors.Join(fmt.Errorf("create the key ring: %w", err), os.Remove(path))
+	}
+	return ring.Active, syncFolder(filepath.Dir(path))
 }
 
-// DropKey removes a key. Whether anything still needs it is for the caller to find out first: see InUse.
+// AddKey adds a key and returns its id. It is not active yet: bring the file to all nodes before ActivateKey, so that
+// none of them meets a value it cannot open.
+func AddKey(path string) (id string, err error) {
+	k := newFileKey()
+	err = change(path, func(f *file) error {
+		f.Keys = append(f.Keys, k)
+		return nil
+	})
+	return k.ID, err
+}
+
+// ActivateKey makes a key of the ring the one that seals and hashes from now on; id "" is the newest.
+func ActivateKey(path, id string) error {
+	return change(path, func(f *file) error {
+		if id == "" {
+			id = f.Keys[len(f.Keys)-1].ID
+		}
+		if f.find(id) < 0 {
+			return fmt.Errorf("it has no key %s", id)
+		}
+		f.Active = id
+		return nil
+	})
+}
+
+// DropKey takes a key out of the ring for good. What it has sealed or hashed is lost with it: ask CheckUnused first.
 func DropKey(path, id string) error {
-	files, _, err := readRing(path)
+	return change(path, func(f *file) error {
+		at := f.find(id)
+		switch {
+		case at < 0:
+			return fmt.Errorf("it has no key %s", id)
+		case id == f.Active:
+			return fmt.Errorf("key %s is active: first add another and make it active", id)
+		}
+		f.Keys = slices.Delete(f.Keys, at, at+1)
+		return nil
+	})
+}
+
+func (f file) find(id string) int {
+	return slices.IndexFunc(f.Keys, func(k fileKey) bool { return k.ID == id })
+}
+
+func (f file) encode() ([]byte, error) {
+	data, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode the key ring: %w", err)
+	}
+	return append(data, '\n'), nil
+}
+
+func change(path string, edit func(*file) error) error {
+	f, err := readRing(path)
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(files, func(f fileKey) bool { return f.ID == id })
-	switch {
-	case i < 0:
-		return fmt.Errorf("key ring %s has no key %s", path, id)
-	case i == len(files)-1:
-		return fmt.Errorf("key %s is the newest of the ring: add another first with holdfast key ring add", id)
+	if err := edit(&f); err != nil {
+		return fmt.Errorf("change the key ring %s: %w", path, err)
 	}
-	return writeRing(path, slices.Delete(files, i, i+1))
+	data, err := f.encode()
+	if err != nil {
+		return err
+	}
+	return WriteFile(path, data)
 }
 
-// writeRing replaces the file in one step, so that a crash leaves the old or the new one, whole.
-func writeRing(path string, files []fileKey) error {
-	data, err := json.MarshalIndent(map[string]any{"keys": files}, "", "  ")
+// WriteFile writes a file of secrets: mode 0600, and after a crash either as it was or as given.
+func WriteFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
 	if err != nil {
-		return fmt.Errorf("key ring: %w", err)
+		return fmt.Errorf("write %s: %w", path, err)
 	}
-	folder := filepath.Dir(path)
-	f, err := os.CreateTemp(folder, ".ring-*") // 0600
-	if err != nil {
-		return fmt.Errorf("key ring: cannot write to %s: %w", folder, err)
-	}
-	defer os.Remove(f.Name()) // does nothing once it has its name
-	_, err = f.Write(append(data, '\n'))
-	err = errors.Join(err, f.Sync(), f.Close())
+	err = fill(f, data)
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
-	if err == nil {
-		err = syncFolder(folder)
-	}
 	if err != nil {
-		return fmt.Errorf("key ring: %w", err)
+		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
 	}
-	return nil
+	return syncFolder(filepath.Dir(path))
 }
 
-func syncFolder(folder string) error {
-	d, err := os.Open(folder)
+// fill writes, waits for the disk and closes.
+func fill(f *os.File, data []byte) error {
+	_, err := f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// syncFolder makes a new name in a folder survive a crash.
+func syncFolder(path string) error {
+	d, err := os.Open(path)
 	if err != nil {
-		return err
+		return fmt.Errorf("write to %s: %w", path, err)
 	}
 	return errors.Join(d.Sync(), d.Close())
 }

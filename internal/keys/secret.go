@@ -3,63 +3,66 @@ package keys
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 )
 
-// hidden is what every secret prints as.
 const hidden = "[hidden]"
 
-// Secret is a value that must not be seen: it prints as [hidden] in text, JSON and logs. Reveal is the one way out.
+// Secret is a text that must not be seen. However it is printed, logged or marshalled, it says [hidden].
 type Secret string
 
-// NewSecret makes a secret of 256 random bits, 43 characters of base64url.
+// NewSecret returns 256 random bits in base64url, 43 characters.
 func NewSecret() Secret {
 	b := make([]byte, 32)
-	rand.Read(b) // never fails
+	rand.Read(b) // never fails (package crypto/rand)
 	return Secret(base64.RawURLEncoding.EncodeToString(b))
 }
 
-// Reveal gives the value to whoever may send it to its owner.
+// Reveal returns the text itself. Call it where the text leaves for its owner or is hashed, nowhere else.
 func (s Secret) Reveal() string { return string(s) }
 
-// String hides the value.
-func (Secret) String() string { return hidden }
+// Format hides the text from every verb of fmt, %d and other wrong ones included.
+func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, hidden) }
 
-// GoString hides the value.
-func (Secret) GoString() string { return hidden }
+// String hides the text.
+func (s Secret) String() string { return hidden }
 
-// LogValue hides the value.
-func (Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
+// GoString hides the text.
+func (s Secret) GoString() string { return hidden }
 
-// MarshalJSON hides the value.
-func (Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + hidden + `"`), nil }
+// LogValue hides the text.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(hidden) }
 
-// Handle joins the id of a row with the secret that proves one may use it: "<id>.<secret>".
-func Handle(id string, secret Secret) string { return id + "." + secret.Reveal() }
+// MarshalText hides the text, in JSON too.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
-// maxHandle is longer than any handle made here.
+// Handle joins the id of a record and its secret to what the owner is given: "<id>.<secret>".
+func Handle(id string, secret Secret) string { return id + "." + string(secret) }
+
+// maxHandle is the longest handle that is looked at, in bytes: an id and a secret have 66.
 const maxHandle = 256
 
-// SplitHandle takes a handle apart; ok is false for what cannot be one.
+// SplitHandle takes a handle apart. ok is false unless both parts are there and all of it is base64url, so
+// neither part can mean anything to a query or a log.
 func SplitHandle(handle string) (id, secret string, ok bool) {
 	if len(handle) > maxHandle {
 		return "", "", false
 	}
 	id, secret, ok = strings.Cut(handle, ".")
-	if !ok || id == "" || secret == "" || strings.Contains(secret, ".") || !isText(id) || !isText(secret) {
+	if !ok || !isBase64URL(id) || !isBase64URL(secret) {
 		return "", "", false
 	}
 	return id, secret, true
 }
 
-func isText(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' {
-			continue
+func isBase64URL(s string) bool {
+	for _, c := range []byte(s) {
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
+			return false
 		}
-		return false
 	}
-	return true
+	return s != ""
 }

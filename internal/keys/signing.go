@@ -5,46 +5,36 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/jose"
 )
 
-// States of a signing key. It is published in all but the last, and signs in the second only.
-const (
-	StateAnnounced = "announced" // published, so that every cache knows it before it signs
-	StateActive    = "active"
-	StateRetiring  = "retiring" // signs no more, published until the last token it signed has expired
-	StateGone      = "gone"
-)
-
-// SigningConfig says which keys a tenant has and at what pace they change.
+// SigningConfig is what the signing keys of one tenant need. Durations that are 0 get their default.
 type SigningConfig struct {
-	DB       *store.DB // view of the tenant
+	DB       *store.DB // of the tenant
 	Ring     *Ring
-	Now      func() time.Time
-	Algs     []jose.Alg    // one active key of each
-	Lifetime time.Duration // age at which a successor is announced
-	Announce time.Duration // time between announced and active; longer than any cache of the key set
-	Retire   time.Duration // time between retiring and gone; longer than any token lives
-	// External makes the signer of a key that lives outside; nil where there is no external signer.
-	External func(name string, public jose.Key) (*jose.Signer, error)
+	Algs     []jose.Alg    // one key signs for each; the first is the default
+	Rotate   time.Duration // age at which a successor is announced; 30 days
+	Announce time.Duration // published before it signs: longer than key sets are cached, 15 min; 24 h
+	Retire   time.Duration // published after it signed last: longer than tokens live; 24 h
+	External *RemoteSigner // for keys that live elsewhere; may be nil
 }
 
-// Signing is the signing keys of one tenant. It is safe for concurrent use; Reload brings in what other nodes did.
+// Signing holds the keys that sign the tokens of one tenant. Keys pass through the states announced, active,
+// retiring and gone in the database; every node works with what it has read last. Safe for concurrent use.
 type Signing struct {
-	SigningConfig
-	reload sync.Mutex // one reader of the database at a time, so that an older view never replaces a newer
-	mu     sync.RWMutex
-	view   view
+	cfg     SigningConfig
+	reading sync.Mutex
+	view    atomic.Pointer[view]
 }
 
-// view is everything a request needs, prepared.
+// view is what a node knows of the keys.
 type view struct {
 	signers map[jose.Alg]*jose.Signer
 	public  []jose.Key
@@ -52,215 +42,144 @@ type view struct {
 	etag    string
 }
 
-// NewSigning prepares the keys of a tenant; call Load before use.
-func NewSigning(c SigningConfig) *Signing { return &Signing{SigningConfig: c} }
+// NewSigning prepares the keys of a tenant. Call Load before anything else.
+func NewSigning(c SigningConfig) *Signing {
+	for d, otherwise := range map[*time.Duration]time.Duration{
+		&c.Rotate: 30 * 24 * time.Hour, &c.Announce: 24 * time.Hour, &c.Retire: 24 * time.Hour,
+	} {
+		if *d == 0 {
+			*d = otherwise
+		}
+	}
+	s := &Signing{cfg: c}
+	s.view.Store(new(view))
+	return s
+}
 
-// Load reads the keys, and makes the first of each algorithm, active at once because nothing can have cached others.
+// Load reads the keys. What has no key yet gets one that signs at once, for nobody has cached a key set without it.
 func (s *Signing) Load(ctx context.Context) error {
-	if err := s.addMissing(ctx); err != nil {
+	if err := s.Step(ctx); err != nil {
 		return err
 	}
 	return s.Reload(ctx)
 }
 
-func (s *Signing) addMissing(ctx context.Context) error {
-	var have []store.SigningKey
-	read := func(tx *store.Tx) (err error) {
-		have, err = tx.SigningKeys()
+// Reload reads the keys again. Call it on the feed event object "signing_key/…". After an error the node keeps
+// working with the keys it had.
+func (s *Signing) Reload(ctx context.Context) error {
+	s.reading.Lock() // or an older reading might be stored after a newer one
+	defer s.reading.Unlock()
+	list, err := s.list(ctx)
+	if err != nil {
 		return err
 	}
-	if err := s.DB.Read(ctx, read); err != nil {
+	v, err := s.look(list)
+	if err != nil {
 		return fmt.Errorf("load signing keys: %w", err)
 	}
-	for _, alg := range s.Algs {
-		usable := func(k store.SigningKey) bool { return k.Alg == string(alg) && k.State != StateGone }
-		if slices.ContainsFunc(have, usable) {
-			continue
-		}
-		k, err := s.newKey(alg, StateActive)
-		if err != nil {
-			return err
-		}
-		err = s.DB.Write(ctx, func(tx *store.Tx) error {
-			again, err := tx.SigningKeys()
-			if err != nil || slices.ContainsFunc(again, usable) { // another node was first
-				return err
-			}
-			return tx.AddSigningKey(k)
-		})
-		if err != nil {
-			return fmt.Errorf("add first %s key: %w", alg, err)
-		}
-	}
+	s.view.Store(v)
 	return nil
 }
 
-// newKey makes a key outside any transaction: RSA takes a while.
-func (s *Signing) newKey(alg jose.Alg, state string) (store.SigningKey, error) {
-	key, err := jose.GenerateKey(alg)
-	if err != nil {
-		return store.SigningKey{}, err
-	}
-	public, err := json.Marshal(key.Public())
-	if err != nil {
-		return store.SigningKey{}, fmt.Errorf("marshal public key: %w", err)
-	}
-	private, err := json.Marshal(key)
-	if err != nil {
-		return store.SigningKey{}, fmt.Errorf("marshal private key: %w", err)
-	}
-	now := s.Now()
-	k := store.SigningKey{ID: key.ID(), Alg: string(alg), Use: "sig", State: state, Public: public, CreatedAt: now, ActivateAt: now}
-	if state == StateAnnounced {
-		k.ActivateAt = now.Add(s.Announce)
-	}
-	k.Sealed = s.Ring.Seal(PurposeSeal, sealedAs(s.DB.Tenant(), k.ID), private)
-	return k, nil
-}
-
-// Reload reads the keys again and prepares what requests need.
-func (s *Signing) Reload(ctx context.Context) error {
-	s.reload.Lock()
-	defer s.reload.Unlock()
-	var have []store.SigningKey
-	err := s.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		have, err = tx.SigningKeys()
+func (s *Signing) list(ctx context.Context) (list []store.SigningKey, err error) {
+	err = s.cfg.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		list, err = tx.SigningKeys()
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("load signing keys: %w", err)
+		return nil, fmt.Errorf("read signing keys: %w", err)
 	}
-	v := view{signers: map[jose.Alg]*jose.Signer{}}
-	for _, k := range have {
-		if k.State == StateGone {
+	return list, nil
+}
+
+// look makes the view: the active keys with their signers, then all that are published besides.
+func (s *Signing) look(list []store.SigningKey) (*view, error) {
+	v := &view{signers: map[jose.Alg]*jose.Signer{}}
+	for _, a := range s.cfg.Algs {
+		row := newest(list, a, StateActive)
+		if row == nil {
 			continue
 		}
-		public, err := jose.ParseKey(k.Public)
+		signer, err := s.signer(*row)
 		if err != nil {
-			return fmt.Errorf("signing key %s: %w", k.ID, err)
+			return nil, fmt.Errorf("key %s: %w", row.ID, err)
+		}
+		v.signers[a] = signer
+		v.public = append(v.public, signer.Key())
+	}
+	for _, row := range list {
+		known := slices.ContainsFunc(v.public, func(k jose.Key) bool { return k.ID() == row.ID })
+		if row.State == StateGone || known {
+			continue
+		}
+		public, err := jose.ParseKey(row.Public)
+		if err != nil {
+			return nil, fmt.Errorf("key %s: %w", row.ID, err)
 		}
 		v.public = append(v.public, public)
-		if k.State != StateActive {
-			continue
-		}
-		if v.signers[public.Alg()], err = s.signer(k, public); err != nil {
-			return err
-		}
 	}
+	var err error
 	if v.jwks, err = json.Marshal(jose.Set{Keys: v.public}); err != nil {
-		return fmt.Errorf("marshal key set: %w", err)
+		return nil, err
 	}
 	sum := sha256.Sum256(v.jwks)
-	v.etag = `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
-	s.mu.Lock()
-	s.view = v
-	s.mu.Unlock()
-	return nil
+	v.etag = `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
+	return v, nil
 }
 
-func (s *Signing) signer(k store.SigningKey, public jose.Key) (*jose.Signer, error) {
-	if k.External != "" {
-		if s.External == nil {
-			return nil, fmt.Errorf("signing key %s lives in an external signer, and none is configured", k.ID)
-		}
-		return s.External(k.External, public)
+func (s *Signing) signer(row store.SigningKey) (*jose.Signer, error) {
+	if row.External != "" {
+		return s.remote(row)
 	}
-	plain, err := s.Ring.Open(PurposeSeal, sealedAs(s.DB.Tenant(), k.ID), k.Sealed)
+	private, err := s.cfg.Ring.Open(PurposeSeal, keyPlace(s.cfg.DB.Tenant(), row.ID), row.Sealed)
 	if err != nil {
-		return nil, fmt.Errorf("signing key %s: %w", k.ID, err)
+		return nil, err
 	}
-	key, err := jose.ParseKey(plain)
+	k, err := jose.ParseKey(private)
 	if err != nil {
-		return nil, fmt.Errorf("signing key %s: %w", k.ID, err)
+		return nil, err
 	}
-	return jose.NewSigner(key)
+	return jose.NewSigner(k)
 }
 
-// Signer is the active signer of an algorithm.
-func (s *Signing) Signer(alg jose.Alg) (*jose.Signer, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if signer := s.view.signers[alg]; signer != nil {
-		return signer, nil
+// Signer returns the signer for an algorithm.
+func (s *Signing) Signer(a jose.Alg) (*jose.Signer, error) {
+	signer, ok := s.view.Load().signers[a]
+	if !ok {
+		return nil, fmt.Errorf("no signing key for %s is active", a)
 	}
-	return nil, fmt.Errorf("keys: no active %s key", alg)
+	return signer, nil
 }
 
-// JWKS is the published key set and its strong entity tag. The bytes are shared: do not change them.
+// JWKS returns the published key set (RFC 7517 §5) and its strong entity tag. Do not change the body.
 func (s *Signing) JWKS() (body []byte, etag string) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.view.jwks, s.view.etag
+	v := s.view.Load()
+	return v.jwks, v.etag
 }
 
-// PublicKeys are all published keys.
-func (s *Signing) PublicKeys() []jose.Key {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.view.public
-}
+// PublicKeys lists the published keys: what may have signed a token that is still alive. Do not change the list.
+func (s *Signing) PublicKeys() []jose.Key { return s.view.Load().public }
 
-// Rotate announces a successor of the active key, whatever its age.
-func (s *Signing) Rotate(ctx context.Context, alg jose.Alg) error {
-	if !slices.Contains(s.Algs, alg) {
-		return fmt.Errorf("keys: this tenant has no %s key", alg)
-	}
-	if err := s.announce(ctx, alg, true); err != nil {
-		return err
+// change runs fn on the keys as they are, one change at a time over all nodes.
+func (s *Signing) change(ctx context.Context, fn func(*store.Tx, []store.SigningKey) error) error {
+	err := s.cfg.DB.Write(ctx, func(tx *store.Tx) error {
+		list, err := lockSigningKeys(tx)
+		if err != nil {
+			return err
+		}
+		return fn(tx, list)
+	})
+	if err != nil {
+		return fmt.Errorf("change signing keys: %w", err)
 	}
 	return s.Reload(ctx)
 }
 
-// Revoke ends a leaked key at once: it is gone from the key set, and a new one signs from now on. What it signed is
-// refused by whoever reads the key set again.
-func (s *Signing) Revoke(ctx context.Context, id string) error {
-	now := s.Now()
-	err := s.DB.Write(ctx, func(tx *store.Tx) error {
-		all, err := tx.SigningKeys()
-		if err != nil {
-			return err
-		}
-		for _, k := range all {
-			if k.ID == id && k.State != StateGone {
-				from := k.State
-				k.State, k.RetireAt, k.GoneAt, k.Sealed = StateGone, now, now, nil
-				return tx.PutSigningKeyState(k, from)
-			}
-		}
-		return store.ErrNotFound
-	})
-	if err != nil {
-		return fmt.Errorf("revoke signing key: %w", err)
+// lockSigningKeys lists the keys and keeps other changes waiting until this transaction is over, by writing first to
+// a setting that stands for all of them.
+func lockSigningKeys(tx *store.Tx) ([]store.SigningKey, error) {
+	if err := tx.PutSetting("signing_keys_changed", nil); err != nil {
+		return nil, err
 	}
-	return s.activateOrAdd(ctx)
-}
-
-// activateOrAdd gives every algorithm an active key now: a waiting one, or a new one.
-func (s *Signing) activateOrAdd(ctx context.Context) error {
-	now := s.Now()
-	err := s.DB.Write(ctx, func(tx *store.Tx) error {
-		all, err := tx.SigningKeys()
-		if err != nil {
-			return err
-		}
-		for i, k := range all {
-			if k.State != StateAnnounced || hasActive(all, k.Alg) {
-				continue
-			}
-			k.State, k.ActivateAt = StateActive, now
-			if err := tx.PutSigningKeyState(k, StateAnnounced); err != nil {
-				return err
-			}
-			all[i] = k
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, store.ErrConflict) {
-		return fmt.Errorf("activate successor: %w", err)
-	}
-	return s.Load(ctx)
-}
-
-func hasActive(all []store.SigningKey, alg string) bool {
-	return slices.ContainsFunc(all, func(k store.SigningKey) bool { return k.Alg == alg && k.State == StateActive })
+	return tx.SigningKeys()
 }

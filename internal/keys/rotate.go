@@ -1,0 +1,215 @@
+package keys
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/jose"
+)
+
+// States of a signing key, in the order it passes through them.
+const (
+	StateAnnounced = "announced" // published, so that caches know it when it begins to sign
+	StateActive    = "active"    // signs
+	StateRetiring  = "retiring"  // published for what it has signed
+	StateGone      = "gone"      // withdrawn, its private part destroyed
+)
+
+// move is one change of one key: from is its state before, "" for a key that is new.
+type move struct {
+	key  store.SigningKey
+	from string
+}
+
+// Step moves the keys to the states that are due by now: announces the successor of an old key, lets an announced
+// key sign, retires its predecessor, withdraws retired keys. It may run on every node at once and as often as one
+// likes; without anything due it only reads. Keys of algorithms no longer configured are retired.
+func (s *Signing) Step(ctx context.Context) error {
+	return s.run(ctx, s.due)
+}
+
+// Announce publishes a successor for an algorithm now, unless there is one; it signs after the time to announce.
+func (s *Signing) Announce(ctx context.Context, a jose.Alg) error {
+	return s.runFor(ctx, a, func(list []store.SigningKey, now time.Time) []move {
+		if newest(list, a, StateAnnounced) != nil {
+			return nil
+		}
+		return []move{s.announce(a, now)}
+	})
+}
+
+// Rotate makes the successor for an algorithm sign now, an announced one if there is one. The key before stays
+// published. Verifiers that have cached the key set need to fetch it again for the new key.
+func (s *Signing) Rotate(ctx context.Context, a jose.Alg) error {
+	return s.runFor(ctx, a, func(list []store.SigningKey, now time.Time) []move {
+		if next := newest(list, a, StateAnnounced); next != nil {
+			return s.promote(list, *next, now)
+		}
+		return append(s.retire(list, a, now), s.first(a, now))
+	})
+}
+
+// Replace is for a key that others may know: a new one signs now and all others for the algorithm are withdrawn
+// at once, so that no token they have signed is valid any more.
+func (s *Signing) Replace(ctx context.Context, a jose.Alg) error {
+	return s.runFor(ctx, a, func(list []store.SigningKey, now time.Time) (moves []move) {
+		for _, k := range list {
+			if k.Alg == string(a) && k.State != StateGone {
+				moves = append(moves, gone(k, now))
+			}
+		}
+		return append(moves, s.first(a, now))
+	})
+}
+
+func (s *Signing) runFor(ctx context.Context, a jose.Alg, plan func([]store.SigningKey, time.Time) []move) error {
+	if !slices.Contains(s.cfg.Algs, a) {
+		return fmt.Errorf("the tenant does not sign with %s", a)
+	}
+	return s.run(ctx, plan)
+}
+
+// run makes the moves of a plan. The plan is made twice: on what a reading shows, to know which keys have to be
+// generated before the transaction, and inside it, on what is true.
+func (s *Signing) run(ctx context.Context, plan func([]store.SigningKey, time.Time) []move) error {
+	var moves []move
+	err := s.cfg.DB.Read(ctx, func(tx *store.Tx) error {
+		list, err := tx.SigningKeys()
+		moves = plan(list, tx.Now)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("read signing keys: %w", err)
+	}
+	if len(moves) == 0 {
+		return nil
+	}
+	fresh, err := s.generate(moves)
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, func(tx *store.Tx, list []store.SigningKey) error {
+		for _, m := range plan(list, tx.Now) {
+			if err := apply(tx, m, fresh); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func apply(tx *store.Tx, m move, fresh map[string]store.SigningKey) error {
+	if m.from != "" {
+		return tx.PutSigningKeyState(m.key, m.from)
+	}
+	if m.key.External != "" {
+		m.key.CreatedAt = tx.Now
+		return tx.AddSigningKey(m.key)
+	}
+	made, ok := fresh[m.key.Alg]
+	if !ok {
+		return nil // another node was at work since the reading: the next step sees to it
+	}
+	m.key.ID, m.key.Public, m.key.Sealed, m.key.Use, m.key.CreatedAt = made.ID, made.Public, made.Sealed, made.Use, tx.Now
+	return tx.AddSigningKey(m.key)
+}
+
+// generate makes the keys that the moves add, by algorithm.
+func (s *Signing) generate(moves []move) (map[string]store.SigningKey, error) {
+	fresh := map[string]store.SigningKey{}
+	for _, m := range moves {
+		if m.from != "" || m.key.External != "" {
+			continue
+		}
+		k, err := jose.GenerateKey(jose.Alg(m.key.Alg))
+		if err != nil {
+			return nil, err
+		}
+		private, err := json.Marshal(k)
+		if err != nil {
+			return nil, fmt.Errorf("marshal key: %w", err)
+		}
+		public, err := json.Marshal(k.Public())
+		if err != nil {
+			return nil, fmt.Errorf("marshal key: %w", err)
+		}
+		fresh[m.key.Alg] = store.SigningKey{ID: k.ID(), Use: "sig", Public: public,
+			Sealed: s.cfg.Ring.Seal(PurposeSeal, keyPlace(s.cfg.DB.Tenant(), k.ID()), private)}
+	}
+	return fresh, nil
+}
+
+// due plans a Step.
+func (s *Signing) due(list []store.SigningKey, now time.Time) (moves []move) {
+	for _, a := range s.cfg.Algs {
+		active, next := newest(list, a, StateActive), newest(list, a, StateAnnounced)
+		switch {
+		case next != nil && (active == nil || !now.Before(next.ActivateAt)):
+			moves = append(moves, s.promote(list, *next, now)...)
+		case active == nil:
+			moves = append(moves, s.first(a, now))
+		case next == nil && active.External == "" && now.Sub(active.ActivateAt) >= s.cfg.Rotate:
+			moves = append(moves, s.announce(a, now))
+		}
+	}
+	for _, k := range list {
+		switch {
+		case k.State == StateRetiring && !now.Before(k.GoneAt):
+			moves = append(moves, gone(k, now))
+		case (k.State == StateActive || k.State == StateAnnounced) && !slices.Contains(s.cfg.Algs, jose.Alg(k.Alg)):
+			moves = append(moves, s.retired(k, now))
+		}
+	}
+	return moves
+}
+
+func (s *Signing) first(a jose.Alg, now time.Time) move {
+	return move{key: store.SigningKey{Alg: string(a), State: StateActive, ActivateAt: now}}
+}
+
+func (s *Signing) announce(a jose.Alg, now time.Time) move {
+	return move{key: store.SigningKey{Alg: string(a), State: StateAnnounced, ActivateAt: now.Add(s.cfg.Announce)}}
+}
+
+// promote makes next active and retires what was.
+func (s *Signing) promote(list []store.SigningKey, next store.SigningKey, now time.Time) []move {
+	moves := s.retire(list, jose.Alg(next.Alg), now)
+	next.State, next.ActivateAt = StateActive, now
+	return append(moves, move{next, StateAnnounced})
+}
+
+// retire plans the end of all active keys for an algorithm.
+func (s *Signing) retire(list []store.SigningKey, a jose.Alg, now time.Time) (moves []move) {
+	for _, k := range list {
+		if k.Alg == string(a) && k.State == StateActive {
+			moves = append(moves, s.retired(k, now))
+		}
+	}
+	return moves
+}
+
+func (s *Signing) retired(k store.SigningKey, now time.Time) move {
+	from := k.State
+	k.State, k.RetireAt, k.GoneAt = StateRetiring, now, now.Add(s.cfg.Retire)
+	return move{k, from}
+}
+
+func gone(k store.SigningKey, now time.Time) move {
+	from := k.State
+	k.State, k.GoneAt, k.Sealed = StateGone, now, nil
+	return move{k, from}
+}
+
+// newest is the key for an algorithm in a state that was last to be, or will be last to be, active; nil without any.
+func newest(list []store.SigningKey, a jose.Alg, state string) (found *store.SigningKey) {
+	for i, k := range list {
+		if k.Alg == string(a) && k.State == state && (found == nil || k.ActivateAt.After(found.ActivateAt)) {
+			found = &list[i]
+		}
+	}
+	return found
+}
