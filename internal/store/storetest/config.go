@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"encoding/json"
+	"errors"
 	"testing"
 	"time"
 
@@ -81,6 +82,24 @@ func testSettings(t *testing.T, b *bench) {
 		write(t, b.DB, func(tx *store.Tx) error { return tx.PutSetting("canary", value) })
 		same(t, load(t, b.DB, setting), value)
 	}
+}
+
+func testRingUse(t *testing.T, b *bench) {
+	const id = "ringkey1"
+	write(t, b.DB, func(tx *store.Tx) error {
+		return errors.Join(tx.PutSetting("b", []byte(id+"sealed")), tx.PutSetting("a", []byte("another1sealed")),
+			tx.AddSigningKey(store.SigningKey{ID: "k", Sealed: []byte(id + "sealed")}),
+			putObject(object("a", `{"hash":"`+id+`:mac"}`), store.NoRevision)(tx),
+			tx.AddCode(store.Code{GrantID: "g", SecretHash: id + ":mac"}),
+			tx.AddRefresh(store.Refresh{GrantID: "g", SecretHash: "another1:mac"}))
+	})
+	same(t, load(t, b.DB, func(tx *store.Tx) ([]store.Setting, error) { return tx.Settings() }),
+		[]store.Setting{{Name: "a", Value: []byte("another1sealed")}, {Name: "b", Value: []byte(id + "sealed")}})
+	uses, err := b.For("").RingUse(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, uses, map[string]int64{"sealed settings": 1, "sealed signing keys": 1, "objects with hashed secrets": 1, "codes": 1})
 }
 
 func testSigningKeys(t *testing.T, b *bench) {

@@ -21,6 +21,7 @@ func Run(t *testing.T, migrated func(testing.TB) string) {
 		{"Objects", testObjects},
 		{"ObjectRevisions", testObjectRevisions},
 		{"Settings", testSettings},
+		{"RingUse", testRingUse},
 		{"SigningKeys", testSigningKeys},
 		{"Leases", testLeases},
 		{"Accounts", testAccounts},
