@@ -28,6 +28,8 @@ type Client struct {
 	AllowBearerTokens          bool `json:"allow_bearer_tokens,omitempty"` // tokens may be bound to nothing
 	AllowWeakSecret            bool `json:"allow_weak_secret,omitempty"`   // secrets under 32 characters
 	AllowCustomSchemeRedirects bool `json:"allow_custom_scheme_redirects,omitempty"`
+	// AllowTokenEndpointAudience takes assertions in the old form, for the token endpoint or with several audiences.
+	AllowTokenEndpointAudience bool `json:"allow_token_endpoint_audience,omitempty"`
 }
 
 // SecretHash is a client secret as it is stored, hashed under the pepper of the key ring.

@@ -1,0 +1,134 @@
+package clients
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/holdfast-iam/holdfast/internal/objects"
+	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/jose"
+)
+
+// Bounds of an assertion's times.
+const (
+	assertionLife = 5 * time.Minute  // from now to exp
+	ahead         = 10 * time.Second // iat and nbf may be this far in the future
+	maxID         = 256
+)
+
+// assertionAlgs are taken where the client has not registered one.
+var assertionAlgs = []jose.Alg{jose.ES256, jose.EdDSA, jose.PS256}
+
+// assertion is a client assertion's claims (RFC 7523 §3).
+type assertion struct {
+	Issuer    string           `json:"iss"`
+	Subject   string           `json:"sub"`
+	Audience  json.RawMessage  `json:"aud"`
+	ID        string           `json:"jti"`
+	ExpiresAt jose.NumericDate `json:"exp"`
+	IssuedAt  jose.NumericDate `json:"iat"`
+	NotBefore jose.NumericDate `json:"nbf"`
+}
+
+// assertedClient is the client that an unverified assertion names, "" if it cannot be read.
+func assertedClient(compact string) string {
+	t, err := jose.Peek(compact)
+	if err != nil {
+		return ""
+	}
+	var c assertion
+	if t.Claims(&c) != nil || c.Issuer != c.Subject {
+		return ""
+	}
+	return c.Subject
+}
+
+// checkAssertion is private_key_jwt (OIDC Core §9, RFC 7523 §3).
+func (a *Authenticator) checkAssertion(ctx context.Context, client *objects.Client, c *Credentials) ([]store.Spend, error) {
+	peeked, err := jose.Peek(c.Assertion)
+	if err != nil {
+		return nil, reason("the assertion cannot be read: " + err.Error())
+	}
+	set, err := a.keysOf(ctx, client, peeked.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	algs := assertionAlgs
+	if client.TokenAuthSigningAlg != "" {
+		algs = []jose.Alg{jose.Alg(client.TokenAuthSigningAlg)}
+	}
+	token, err := jose.Verify(c.Assertion, algs, set.Keys...)
+	if err != nil {
+		return nil, reason("the assertion does not verify: " + err.Error())
+	}
+	var claims assertion
+	if err := token.Claims(&claims); err != nil {
+		return nil, reason("the claims cannot be read: " + err.Error())
+	}
+	now := a.Now()
+	for _, err := range []error{
+		checkParties(&claims, client.ID),
+		a.checkAudience(&claims, client),
+		checkTimes(&claims, now),
+		checkID(&claims),
+	} {
+		if err != nil {
+			return nil, reason(err.Error())
+		}
+	}
+	return []store.Spend{{Kind: "assertion", Key: client.ID + " " + claims.ID, Until: claims.ExpiresAt.Add(ahead)}}, nil
+}
+
+// RFC 7523 §3 (1), (2).
+func checkParties(c *assertion, id string) error {
+	if c.Issuer != id || c.Subject != id {
+		return errors.New("iss and sub are not the client id")
+	}
+	return nil
+}
+
+// RFC 7523 §3 (3) as FAPI 2.0 §5.3.2.1 narrows it: the issuer identifier as one string. The old forms need a setting.
+func (a *Authenticator) checkAudience(c *assertion, client *objects.Client) error {
+	var one string
+	if jose.Unmarshal(c.Audience, &one) == nil && one == a.Issuer {
+		return nil
+	}
+	if !client.AllowTokenEndpointAudience {
+		return errors.New("aud is not the issuer identifier as a single string")
+	}
+	var many jose.Audience
+	if err := jose.Unmarshal(c.Audience, &many); err != nil {
+		return err
+	}
+	for _, aud := range many {
+		if aud == a.Issuer || contains(a.Aliases, aud) {
+			return nil
+		}
+	}
+	return errors.New("aud is neither the issuer identifier nor a token endpoint")
+}
+
+// RFC 7523 §3 (4), (5), (6).
+func checkTimes(c *assertion, now time.Time) error {
+	switch {
+	case c.ExpiresAt.IsZero() || !now.Before(c.ExpiresAt.Time):
+		return errors.New("exp is missing or past")
+	case c.ExpiresAt.After(now.Add(assertionLife + ahead)):
+		return errors.New("exp is more than five minutes ahead")
+	case c.IssuedAt.After(now.Add(ahead)):
+		return errors.New("iat is in the future")
+	case c.NotBefore.After(now.Add(ahead)):
+		return errors.New("nbf is in the future")
+	}
+	return nil
+}
+
+// RFC 7523 §3 (7); required here, for an assertion works once.
+func checkID(c *assertion) error {
+	if c.ID == "" || len(c.ID) > maxID {
+		return errors.New("jti is missing or too long")
+	}
+	return nil
+}

@@ -1,0 +1,205 @@
+// Package clients finds out which client sends a request, and by what proof: one file per method (RFC 6749 §2.3,
+// RFC 7523, RFC 8705 §2, OpenID Connect Core §9).
+//
+// Authenticate reads and verifies but writes nothing; what a method uses up once is returned for the caller's one
+// write. What the client may then do is not decided here.
+package clients
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/limit"
+	"github.com/holdfast-iam/holdfast/internal/objects"
+	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/internal/web"
+	"github.com/holdfast-iam/holdfast/jose"
+	"github.com/holdfast-iam/holdfast/oauth"
+)
+
+// Credentials are what a request offers as proof of its client, unverified.
+type Credentials struct {
+	ClientID  string // parameter client_id, or the user of the Authorization header
+	Secret    keys.Secret
+	basic     bool // the secret came in the Authorization header
+	post      bool // the secret came as client_secret
+	Assertion string
+	Peer      web.Peer
+}
+
+// Parse reads the credentials of a request. More than one method at once is refused (RFC 6749 §2.3).
+func Parse(r *http.Request, form url.Values) (Credentials, error) {
+	c := Credentials{ClientID: form.Get("client_id"), Assertion: form.Get("client_assertion"), Peer: web.EventOf(r.Context()).Peer}
+	if form.Has("client_secret") {
+		c.post, c.Secret = true, keys.Secret(form.Get("client_secret"))
+	}
+	if err := c.parseBasic(r); err != nil {
+		return c, err
+	}
+	methods := 0
+	for _, used := range []bool{c.basic, c.post, c.Assertion != ""} {
+		if used {
+			methods++
+		}
+	}
+	if methods > 1 {
+		return c, oauth.Refuse(oauth.InvalidRequest, "more than one client authentication method")
+	}
+	if (c.Assertion != "") != form.Has("client_assertion_type") || c.Assertion != "" && form.Get("client_assertion_type") != oauth.AssertionType {
+		return c, oauth.Refuse(oauth.InvalidRequest, "client_assertion_type does not fit")
+	}
+	return c, nil
+}
+
+// parseBasic reads the Authorization header; id and secret are form-encoded in it (RFC 6749 §2.3.1).
+func (c *Credentials) parseBasic(r *http.Request) error {
+	if r.Header.Get("Authorization") == "" {
+		return nil
+	}
+	user, password, ok := r.BasicAuth()
+	id, errID := url.QueryUnescape(user)
+	secret, errSecret := url.QueryUnescape(password)
+	if !ok || errID != nil || errSecret != nil || len(r.Header.Values("Authorization")) > 1 {
+		return oauth.Refuse(oauth.InvalidClient, "the Authorization header is not HTTP Basic with an encoded id and secret")
+	}
+	if c.ClientID != "" && c.ClientID != id {
+		return oauth.Refuse(oauth.InvalidRequest, "client_id differs from the Authorization header")
+	}
+	c.basic, c.ClientID, c.Secret = true, id, keys.Secret(secret)
+	return nil
+}
+
+// Authn says how a client has proved itself.
+type Authn struct {
+	Method string
+	Spends []store.Spend // to be spent by the caller before anything else
+}
+
+// Authenticator authenticates the clients of one issuer.
+type Authenticator struct {
+	Issuer   string
+	Aliases  []string // token endpoint URLs that the old form of an assertion may name
+	Registry *objects.Registry
+	Ring     *keys.Ring
+	Failures *limit.Failures
+	Now      func() time.Time
+	Roots    *x509.CertPool // of tls_client_auth; nil: none are trusted
+	// KeysAt reads a client's jwks_uri, fetching again for an unknown kid at most as often as it sees fit.
+	KeysAt func(ctx context.Context, url, kid string) (jose.Set, error)
+
+	verdicts verdicts
+}
+
+// method verifies credentials of one kind. A refusal says why for the log only.
+type method struct {
+	name  string
+	given func(*Credentials) bool
+	check func(*Authenticator, context.Context, *objects.Client, *Credentials) ([]store.Spend, error)
+}
+
+// table lists the methods that are on. The first whose credentials are given is the one that is used.
+var table = []method{
+	{oauth.AuthPrivateKeyJWT, func(c *Credentials) bool { return c.Assertion != "" }, (*Authenticator).checkAssertion},
+	{oauth.AuthTLSClient, func(c *Credentials) bool { return !c.basic && !c.post && c.Peer.Certificate != nil }, (*Authenticator).checkTLS},
+	{oauth.AuthSelfSignedTLS, func(c *Credentials) bool { return !c.basic && !c.post && c.Peer.Certificate != nil }, (*Authenticator).checkSelfSigned},
+	{oauth.AuthSecretBasic, func(c *Credentials) bool { return c.basic }, (*Authenticator).checkSecret},
+	{oauth.AuthSecretPost, func(c *Credentials) bool { return c.post }, (*Authenticator).checkSecret},
+	{oauth.AuthNone, func(c *Credentials) bool { return !c.basic && !c.post && c.Assertion == "" }, (*Authenticator).checkNone},
+}
+
+// Methods are the names of the table, for the metadata.
+func Methods() []string {
+	names := make([]string, len(table))
+	for i, m := range table {
+		names[i] = m.name
+	}
+	return names
+}
+
+// refused is what every failure looks like from outside, whether the client exists or not.
+var refused = oauth.Refuse(oauth.InvalidClient, "client authentication failed")
+
+// Authenticate verifies the credentials by the method that the client is registered for, and no other.
+func (a *Authenticator) Authenticate(ctx context.Context, c Credentials) (*objects.Client, Authn, error) {
+	id := c.ClientID
+	if c.Assertion != "" && id == "" {
+		id = assertedClient(c.Assertion)
+	}
+	if id == "" {
+		return nil, Authn{}, refused.With(errors.New("no client is named"))
+	}
+	web.EventOf(ctx).SetClient(id)
+	client, err := a.Registry.Client(ctx, id)
+	if errors.Is(err, objects.ErrNotFound) {
+		return nil, Authn{}, refused.With(err)
+	}
+	if err != nil {
+		return nil, Authn{}, fmt.Errorf("load client: %w", err)
+	}
+	for _, m := range table {
+		if m.name != client.TokenAuthMethod {
+			continue
+		}
+		if !m.given(&c) {
+			return nil, Authn{}, refused.With(fmt.Errorf("the request has no credentials for %s", m.name))
+		}
+		spends, err := m.check(a, ctx, client, &c)
+		if err != nil {
+			return nil, Authn{}, asRefusal(err)
+		}
+		return client, Authn{Method: m.name, Spends: spends}, nil
+	}
+	return nil, Authn{}, refused.With(fmt.Errorf("method %s is not available", client.TokenAuthMethod))
+}
+
+// reason is a refusal for the log; everything else from a check is an internal fault or a visible error of its own.
+type reason string
+
+func (r reason) Error() string { return string(r) }
+
+func asRefusal(err error) error {
+	if _, ok := errors.AsType[reason](err); ok {
+		return refused.With(err)
+	}
+	return err
+}
+
+// checkNone lets a public client name itself; what binds its tokens is asked for by the grant.
+func (a *Authenticator) checkNone(context.Context, *objects.Client, *Credentials) ([]store.Spend, error) {
+	return nil, nil
+}
+
+// keysOf are the registered keys of a client.
+func (a *Authenticator) keysOf(ctx context.Context, client *objects.Client, kid string) (jose.Set, error) {
+	if len(client.JWKS) > 0 {
+		set, err := jose.ParseSet(client.JWKS)
+		if err != nil {
+			return set, fmt.Errorf("keys of client %s: %w", client.ID, err)
+		}
+		return set, nil
+	}
+	if client.JWKSURI == "" || a.KeysAt == nil {
+		return jose.Set{}, reason("the client has no keys")
+	}
+	set, err := a.KeysAt(ctx, client.JWKSURI, kid)
+	if err != nil {
+		return set, reason("its jwks_uri cannot be read: " + err.Error())
+	}
+	return set, nil
+}
+
+func contains(list []string, s string) bool {
+	for _, one := range list {
+		if strings.EqualFold(one, s) && one == s {
+			return true
+		}
+	}
+	return false
+}

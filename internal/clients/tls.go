@@ -1,0 +1,77 @@
+package clients
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/holdfast-iam/holdfast/internal/ca"
+	"github.com/holdfast-iam/holdfast/internal/objects"
+	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/internal/web"
+)
+
+// checkTLS is tls_client_auth: a certificate of a trusted authority with the registered subject (RFC 8705 §2.1).
+func (a *Authenticator) checkTLS(_ context.Context, client *objects.Client, c *Credentials) ([]store.Spend, error) {
+	if a.Roots == nil {
+		return nil, reason("no client certificate authority is configured")
+	}
+	now := a.Now()
+	if now.After(c.Peer.Certificate.NotAfter) || now.Before(c.Peer.Certificate.NotBefore) {
+		return nil, reason("the certificate has expired or is not valid yet")
+	}
+	err := a.verdicts.of(c.Peer, now, func() error {
+		return ca.VerifyClient(c.Peer.Certificate, c.Peer.Chain, a.Roots, now)
+	})
+	if err == nil {
+		err = ca.MatchSubject(c.Peer.Certificate, &client.ClientMetadata)
+	}
+	if err != nil {
+		return nil, reason(err.Error())
+	}
+	return nil, nil
+}
+
+// checkSelfSigned is self_signed_tls_client_auth: a certificate of one of the registered keys (RFC 8705 §2.2).
+func (a *Authenticator) checkSelfSigned(ctx context.Context, client *objects.Client, c *Credentials) ([]store.Spend, error) {
+	set, err := a.keysOf(ctx, client, "")
+	if err != nil {
+		return nil, err
+	}
+	if err := ca.MatchKey(c.Peer.Certificate, set.Keys, a.Now()); err != nil {
+		return nil, reason(err.Error())
+	}
+	return nil, nil
+}
+
+// verdicts remembers, per certificate, that its chain was good: building the path costs several signature
+// verifications. Whether the certificate itself is still in its time is asked for every request.
+type verdicts struct {
+	mu   sync.Mutex
+	good map[string]time.Time // thumbprint -> until when the verdict holds
+}
+
+const (
+	verdictLife = 5 * time.Minute
+	maxVerdicts = 10_000
+)
+
+func (v *verdicts) of(p web.Peer, now time.Time, verify func() error) error {
+	key := ca.Thumbprint(p.Certificate)
+	v.mu.Lock()
+	until, ok := v.good[key]
+	v.mu.Unlock()
+	if ok && now.Before(until) {
+		return nil
+	}
+	if err := verify(); err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.good == nil || len(v.good) >= maxVerdicts {
+		v.good = map[string]time.Time{}
+	}
+	v.good[key] = now.Add(verdictLife)
+	return nil
+}

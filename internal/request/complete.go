@@ -1,0 +1,100 @@
+package request
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/holdfast-iam/holdfast/internal/audit"
+	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/oauth"
+)
+
+// Completion is everything that turns a request into a code.
+type Completion struct {
+	Request          *Authorization
+	Session          *store.Session
+	Interaction      string // its id; "" when nobody was asked anything
+	InteractionUntil time.Time
+	Pushed           string // id of the pushed request; "" if there was none
+	RequestID        string // for the audit
+	AddressPrefix    string
+	Lifetime         time.Duration // of the code
+	Ring             *keys.Ring
+}
+
+// ErrSpent says that this interaction or pushed request has had its answer already.
+var ErrSpent = errors.New("request: answered already")
+
+// Complete is the one write that answers a request: it spends the interaction and the pushed request and adds the
+// code, which it returns. ErrSpent: another answer was first; what was spent stays spent.
+func Complete(tx *store.Tx, c Completion) (code string, err error) {
+	if c.Interaction != "" {
+		err := tx.Spend(store.Spend{Kind: "interaction", Key: c.Interaction, Until: c.InteractionUntil})
+		if err != nil {
+			return "", spent(err)
+		}
+	}
+	if c.Pushed != "" {
+		if err := tx.SpendPushedRequest(c.Pushed); err != nil {
+			return "", spent(err)
+		}
+	}
+	secret := keys.NewSecret()
+	grant := store.NewID()
+	err = tx.AddCode(store.Code{
+		GrantID: grant, SecretHash: c.Ring.Hash(secret.Reveal()), Auth: c.authorization(),
+		IssuedAt: tx.Now, ExpiresAt: tx.Now.Add(c.Lifetime),
+	})
+	if err != nil {
+		return "", fmt.Errorf("add code: %w", err)
+	}
+	err = audit.Add(tx, audit.Record{AuditRecord: store.AuditRecord{
+		RequestID: c.RequestID, ActorKind: audit.ActorAccount, ActorID: c.Session.AccountID, Action: "code.issue",
+		ObjectKind: "grant", ObjectID: grant, Client: c.Request.ClientID, Outcome: audit.Success, AddressPrefix: c.AddressPrefix,
+	}})
+	return keys.Handle(grant, secret), err
+}
+
+func spent(err error) error {
+	if errors.Is(err, store.ErrTaken) || errors.Is(err, store.ErrNotFound) {
+		return ErrSpent
+	}
+	return fmt.Errorf("spend: %w", err)
+}
+
+func (c *Completion) authorization() store.Authorization {
+	r, s := c.Request, c.Session
+	return store.Authorization{
+		ClientID: r.ClientID, AccountID: s.AccountID, SessionID: s.ID, RedirectURI: r.RedirectURI, Nonce: r.Nonce,
+		CodeChallenge: r.CodeChallenge, ACR: s.ACR, AMR: s.AMR, Scope: r.Scope, Resources: r.Resources,
+		AuthTime: s.AuthTime, DPoPJKT: r.DPoPJKT,
+	}
+}
+
+// Code is the address that brings the code to the client (RFC 6749 §4.1.2, RFC 9207 §2).
+func (t *Target) Code(code string) string { return t.with(url.Values{"code": {code}}) }
+
+// Error is the address that brings an error to the client (RFC 6749 §4.1.2.1, RFC 9207 §2).
+func (t *Target) Error(err *oauth.Error) string {
+	v := url.Values{"error": {string(err.Code)}}
+	if err.Detail != "" {
+		v.Set("error_description", err.Detail)
+	}
+	return t.with(v)
+}
+
+func (t *Target) with(v url.Values) string {
+	v.Set("iss", t.issuer)
+	if t.state != "" {
+		v.Set("state", t.state)
+	}
+	sep := "?"
+	if strings.Contains(t.uri, "?") {
+		sep = "&"
+	}
+	return t.uri + sep + v.Encode()
+}

@@ -1,0 +1,256 @@
+// Package request checks an authorization request (RFC 6749 §4.1.1 as OAuth 2.1 leaves it, RFC 7636, RFC 8707, RFC
+// 9126, RFC 9207, RFC 9449 §10, OpenID Connect Core §3.1.2) and completes it with a code.
+//
+// It is used wherever such a request arrives, in a browser or pushed. It knows no page and no session: who signs in,
+// and whether they agree, is decided by internal/flow.
+package request
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-iam/holdfast/internal/objects"
+	"github.com/holdfast-iam/holdfast/oauth"
+)
+
+// Authorization is a checked request in its normal form. It travels sealed in a cookie, hence the short names.
+type Authorization struct {
+	ClientID      string   `json:"c"`
+	RedirectURI   string   `json:"r"`
+	Scope         []string `json:"s,omitempty"`
+	Resources     []string `json:"a,omitempty"`
+	State         string   `json:"t,omitempty"`
+	Nonce         string   `json:"n,omitempty"`
+	CodeChallenge string   `json:"k"`
+	Prompt        []string `json:"p,omitempty"`
+	MaxAge        *int64   `json:"m,omitempty"` // seconds
+	LoginHint     string   `json:"h,omitempty"`
+	DPoPJKT       string   `json:"j,omitempty"`
+}
+
+// Prompts says whether a value is among those of prompt.
+func (a *Authorization) Prompts(value string) bool { return slices.Contains(a.Prompt, value) }
+
+// Checker checks the requests of one issuer.
+type Checker struct {
+	Issuer   string
+	Registry *objects.Registry
+}
+
+// Target is where an answer may be sent. Only CheckRedirect makes one, so an unchecked redirect does not compile.
+type Target struct{ uri, state, issuer string }
+
+// bounds of parameters that travel on or are stored.
+const (
+	maxState = 2048
+	maxNonce = 512
+	maxHint  = 256
+)
+
+// Client finds the client of a request. Without a client there is nobody to redirect to.
+func (c *Checker) Client(ctx context.Context, id string) (*objects.Client, error) {
+	if id == "" {
+		return nil, oauth.Refuse(oauth.InvalidRequest, "client_id is missing")
+	}
+	client, err := c.Registry.Client(ctx, id)
+	if errors.Is(err, objects.ErrNotFound) {
+		return nil, oauth.Refuse(oauth.InvalidRequest, "this application is not known here").With(err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load client: %w", err)
+	}
+	return client, nil
+}
+
+// CheckRedirect compares redirect_uri with those of the client: as whole strings (RFC 9700 §2.1), but for the port
+// of a loopback address of a native client (RFC 8252 §7.3).
+func (c *Checker) CheckRedirect(client *objects.Client, uri, state string) (*Target, error) {
+	if uri == "" {
+		return nil, oauth.Refuse(oauth.InvalidRequest, "redirect_uri is missing")
+	}
+	for _, registered := range client.RedirectURIs {
+		if uri == registered || client.ApplicationType == "native" && sameButPort(uri, registered) {
+			return &Target{uri: uri, state: state, issuer: c.Issuer}, nil
+		}
+	}
+	return nil, oauth.Refuse(oauth.InvalidRequest, "redirect_uri is not one of this application")
+}
+
+func sameButPort(uri, registered string) bool {
+	a, errA := url.Parse(uri)
+	b, errB := url.Parse(registered)
+	if errA != nil || errB != nil || a.Scheme != "http" || b.Scheme != "http" {
+		return false
+	}
+	ip, err := netip.ParseAddr(b.Hostname())
+	if err != nil || !ip.IsLoopback() || a.Hostname() != b.Hostname() {
+		return false
+	}
+	return strings.Replace(uri, a.Host, "", 1) == strings.Replace(registered, b.Host, "", 1)
+}
+
+// Check applies every rule to the parameters of a request of this client. Once the target is certain it is returned
+// with any error, which then belongs there; before, an error belongs on a page (RFC 6749 §4.1.2.1).
+func (c *Checker) Check(client *objects.Client, params url.Values) (*Authorization, *Target, error) {
+	if err := checkObjects(params); err != nil {
+		// The target of a request object would be inside it; the outer one may still be certain.
+		target, _ := c.CheckRedirect(client, params.Get("redirect_uri"), params.Get("state"))
+		return nil, target, err
+	}
+	target, err := c.CheckRedirect(client, params.Get("redirect_uri"), clipState(params.Get("state")))
+	if err != nil {
+		return nil, nil, err
+	}
+	a := &Authorization{
+		ClientID: client.ID, RedirectURI: params.Get("redirect_uri"), State: params.Get("state"),
+		Nonce: params.Get("nonce"), CodeChallenge: params.Get("code_challenge"), LoginHint: params.Get("login_hint"),
+		Scope: unique(strings.Fields(params.Get("scope"))), Resources: unique(params["resource"]),
+		Prompt: unique(strings.Fields(params.Get("prompt"))), DPoPJKT: params.Get("dpop_jkt"),
+	}
+	for _, check := range []func(*objects.Client, url.Values, *Authorization) error{
+		checkSizes, checkGrant, checkResponseType, checkResponseMode, checkPKCE, checkScope, checkResources, checkPrompt, checkMaxAge, checkJKT,
+	} {
+		if err := check(client, params, a); err != nil {
+			return nil, target, err
+		}
+	}
+	return a, target, nil
+}
+
+// checkObjects refuses request objects, which this issuer says it does not support (OIDC Core §6.1, §6.2).
+func checkObjects(params url.Values) error {
+	switch {
+	case params.Has("request"):
+		return oauth.Refuse(oauth.RequestNotSupported, "request objects are not supported")
+	case params.Has("request_uri"):
+		return oauth.Refuse(oauth.RequestURINotSupported, "only request_uri values of the pushed authorization request endpoint are supported")
+	case params.Has("registration"):
+		return oauth.Refuse(oauth.RegistrationNotSupported, "the registration parameter is not supported")
+	}
+	return nil
+}
+
+func clipState(state string) string {
+	if len(state) > maxState {
+		return "" // too long to send back; the request is refused for it
+	}
+	return state
+}
+
+func checkSizes(_ *objects.Client, _ url.Values, a *Authorization) error {
+	if len(a.State) > maxState || len(a.Nonce) > maxNonce || len(a.LoginHint) > maxHint {
+		return oauth.Refuse(oauth.InvalidRequest, "state, nonce or login_hint is too long")
+	}
+	return nil
+}
+
+func checkGrant(client *objects.Client, _ url.Values, _ *Authorization) error {
+	if !client.AllowsGrant(oauth.GrantAuthorizationCode) {
+		return oauth.Refuse(oauth.UnauthorizedClient, "this application may not use the authorization code grant")
+	}
+	return nil
+}
+
+// RFC 6749 §3.1.1; OAuth 2.1 leaves code alone.
+func checkResponseType(_ *objects.Client, params url.Values, _ *Authorization) error {
+	switch params.Get("response_type") {
+	case "code":
+		return nil
+	case "":
+		return oauth.Refuse(oauth.InvalidRequest, "response_type is missing")
+	}
+	return oauth.Refuse(oauth.UnsupportedResponseType, "the only response_type is code")
+}
+
+func checkResponseMode(_ *objects.Client, params url.Values, _ *Authorization) error {
+	if mode := params.Get("response_mode"); mode != "" && mode != "query" {
+		return oauth.Refuse(oauth.InvalidRequest, "the only response_mode is query")
+	}
+	return nil
+}
+
+// RFC 7636 §4.3, with S256 as the only method (RFC 9700 §2.1.1).
+func checkPKCE(_ *objects.Client, params url.Values, a *Authorization) error {
+	switch {
+	case a.CodeChallenge == "":
+		return oauth.Refuse(oauth.InvalidRequest, "code_challenge is required (PKCE)")
+	case params.Get("code_challenge_method") != "S256":
+		return oauth.Refuse(oauth.InvalidRequest, "code_challenge_method must be S256")
+	case len(a.CodeChallenge) != 43 || !isBase64url(a.CodeChallenge):
+		return oauth.Refuse(oauth.InvalidRequest, "code_challenge is not the base64url of a SHA-256 hash")
+	}
+	return nil
+}
+
+// RFC 6749 §3.3.
+func checkScope(client *objects.Client, _ url.Values, a *Authorization) error {
+	if len(a.Scope) == 0 {
+		return oauth.Refuse(oauth.InvalidScope, "scope is missing")
+	}
+	for _, s := range a.Scope {
+		if !client.AllowsScope(s) {
+			return oauth.Refuse(oauth.InvalidScope, "a scope is unknown or not allowed for this application")
+		}
+	}
+	return nil
+}
+
+// RFC 8707 §2.1.
+func checkResources(client *objects.Client, _ url.Values, a *Authorization) error {
+	for _, r := range a.Resources {
+		if !client.AllowsResource(r) {
+			return oauth.Refuse(oauth.InvalidTarget, "a resource is unknown or not allowed for this application")
+		}
+	}
+	return nil
+}
+
+// OIDC Core §3.1.2.1: none stands alone. Unknown values are ignored.
+func checkPrompt(_ *objects.Client, _ url.Values, a *Authorization) error {
+	if a.Prompts("none") && len(a.Prompt) > 1 {
+		return oauth.Refuse(oauth.InvalidRequest, "prompt none cannot be combined")
+	}
+	return nil
+}
+
+func checkMaxAge(client *objects.Client, params url.Values, a *Authorization) error {
+	text := params.Get("max_age")
+	if text == "" {
+		a.MaxAge = client.DefaultMaxAge
+		return nil
+	}
+	n, err := strconv.ParseInt(text, 10, 32)
+	if err != nil || n < 0 {
+		return oauth.Refuse(oauth.InvalidRequest, "max_age is not a number of seconds")
+	}
+	a.MaxAge = &n
+	return nil
+}
+
+// RFC 9449 §10.
+func checkJKT(_ *objects.Client, _ url.Values, a *Authorization) error {
+	if a.DPoPJKT != "" && (len(a.DPoPJKT) != 43 || !isBase64url(a.DPoPJKT)) {
+		return oauth.Refuse(oauth.InvalidRequest, "dpop_jkt is not a SHA-256 thumbprint")
+	}
+	return nil
+}
+
+func isBase64url(s string) bool {
+	return strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+}
+
+func unique(list []string) []string {
+	var out []string
+	for _, s := range list {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
