@@ -1,0 +1,106 @@
+// Package discovery publishes what an issuer can do and the keys it signs with: RFC 8414 and OpenID Connect
+// Discovery, one document at both well-known paths, and the JWK set (RFC 7517 §5).
+//
+// It knows nothing by itself. What it says is generated from the tables of what is on, so that the metadata cannot
+// promise more than the server does; the document is prepared once and answered as bytes.
+package discovery
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/web"
+)
+
+// cacheControl lets the documents be kept for five minutes; a new signing key is announced for longer than that
+// before it signs.
+const cacheControl = "public, max-age=300"
+
+// Endpoints publishes one issuer.
+type Endpoints struct {
+	Offer
+	Signing *keys.Signing
+}
+
+// document is what is answered now, with its strong entity tag, quotes included.
+type document func() (body []byte, etag string, err error)
+
+// Mount adds the document of OpenID Connect Discovery §4 and the key set; the path of the issuer, if any, is taken off
+// before.
+func (e *Endpoints) Mount(mux *http.ServeMux) {
+	mux.Handle("GET /.well-known/openid-configuration", serve(e.metadata()))
+	mux.Handle("GET /jwks", serve(e.jwks))
+}
+
+// MountHost adds the document of RFC 8414 §3 to the mux of the whole host: the path of the issuer comes after the
+// well-known part, so several issuers of one host lie beside each other.
+func (e *Endpoints) MountHost(mux *http.ServeMux) {
+	mux.Handle("GET /.well-known/oauth-authorization-server"+issuerPath(e.Issuer), serve(e.metadata()))
+}
+
+// metadata prepares the document once.
+func (e *Endpoints) metadata() document {
+	body, err := json.Marshal(e.Metadata())
+	if err != nil {
+		err = fmt.Errorf("encode metadata: %w", err)
+	}
+	sum := sha256.Sum256(body)
+	etag := `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
+	return func() ([]byte, string, error) { return body, etag, err }
+}
+
+func (e *Endpoints) jwks() ([]byte, string, error) {
+	body, etag := e.Signing.JWKS()
+	return body, etag, nil
+}
+
+// serve answers a document, or 304 to who has it already (RFC 9110 §13.1.2).
+func serve(doc document) http.Handler {
+	return web.Through(web.OAuthDoor, func(w http.ResponseWriter, r *http.Request) error {
+		body, etag, err := doc()
+		if err != nil {
+			return err
+		}
+		h := w.Header()
+		h.Set("Cache-Control", cacheControl)
+		h.Set("ETag", etag)
+		if matches(r.Header.Get("If-None-Match"), etag) {
+			w.WriteHeader(http.StatusNotModified)
+			return nil
+		}
+		h.Set("Content-Type", "application/json")
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = w.Write(body) // a caller that has gone cannot be told
+		return nil
+	})
+}
+
+// matches compares an If-None-Match with an entity tag, weakly (RFC 9110 §13.1.2).
+func matches(header, etag string) bool {
+	if header == "" {
+		return false
+	}
+	for given := range strings.SplitSeq(header, ",") {
+		given = strings.TrimPrefix(strings.TrimSpace(given), "W/")
+		if given == etag || given == "*" {
+			return true
+		}
+	}
+	return false
+}
+
+// issuerPath is the path of an issuer identifier without a slash at its end: "" or "/name".
+func issuerPath(issuer string) string {
+	_, rest, _ := strings.Cut(issuer, "://")
+	i := strings.IndexByte(rest, '/')
+	if i < 0 {
+		return ""
+	}
+	return strings.TrimSuffix(rest[i:], "/")
+}

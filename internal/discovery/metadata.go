@@ -1,0 +1,104 @@
+package discovery
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/holdfast-iam/holdfast/dpop"
+	"github.com/holdfast-iam/holdfast/jose"
+	"github.com/holdfast-iam/holdfast/oauth"
+)
+
+// Offer is what is on. Each list comes from the table of whoever does the thing; nothing is named here by heart.
+type Offer struct {
+	Issuer        string     // issuer identifier
+	MTLSIssuer    string     // base URL of the mutual-TLS aliases; "" where no listener asks for certificates
+	Grants        []string   // of the grant table
+	AuthMethods   []string   // of the client authentication table
+	AssertionAlgs []jose.Alg // accepted in client assertions
+	SigningAlgs   []jose.Alg // of ID tokens, the default first
+	Scopes        []string   // standard ones and those meant to be known
+	Claims        []string   // that userinfo may answer
+	ResponseModes []string   // of the authorization endpoint
+	Prompts       []string
+	ACRValues     []string
+	PushedOnly    bool // every authorization request must be pushed (RFC 9126 §5)
+}
+
+// Metadata is the document of RFC 8414 §2 and OpenID Connect Discovery §3.
+func (o Offer) Metadata() *oauth.ServerMetadata {
+	at := func(path string) string { return strings.TrimSuffix(o.Issuer, "/") + path }
+	m := &oauth.ServerMetadata{
+		Issuer:                                o.Issuer,
+		TokenEndpoint:                         at("/token"),
+		JWKSURI:                               at("/jwks"),
+		UserinfoEndpoint:                      at("/userinfo"),
+		RevocationEndpoint:                    at("/revoke"),
+		IntrospectionEndpoint:                 at("/introspect"),
+		ScopesSupported:                       o.Scopes,
+		ResponseTypesSupported:                []string{},
+		GrantTypesSupported:                   o.Grants,
+		SubjectTypesSupported:                 []string{"public", "pairwise"},
+		ClaimsSupported:                       o.Claims,
+		IDTokenSigningAlgs:                    names(o.SigningAlgs),
+		DPoPSigningAlgs:                       names(dpop.Algorithms),
+		TLSClientCertificateBoundAccessTokens: o.MTLSIssuer != "",
+	}
+	o.addClientAuthentication(m)
+	if slices.Contains(o.Grants, oauth.GrantAuthorizationCode) {
+		o.addAuthorization(m, at)
+	}
+	if o.MTLSIssuer != "" {
+		m.MTLSEndpointAliases = o.aliases(m)
+	}
+	return m
+}
+
+// addClientAuthentication lists the methods; introspection takes no public client.
+func (o Offer) addClientAuthentication(m *oauth.ServerMetadata) {
+	methods := slices.DeleteFunc(slices.Clone(o.AuthMethods), func(method string) bool {
+		return o.MTLSIssuer == "" && (method == oauth.AuthTLSClient || method == oauth.AuthSelfSignedTLS)
+	})
+	confidential := slices.DeleteFunc(slices.Clone(methods), func(method string) bool { return method == oauth.AuthNone })
+	m.TokenEndpointAuthMethods, m.RevocationEndpointAuthMethods, m.IntrospectionEndpointAuthMethods = methods, methods, confidential
+	if slices.Contains(methods, oauth.AuthPrivateKeyJWT) {
+		algs := names(o.AssertionAlgs)
+		m.TokenEndpointAuthSigningAlgs, m.RevocationEndpointAuthSigningAlgs, m.IntrospectionEndpointAuthSigningAlgs = algs, algs, algs
+	}
+}
+
+// addAuthorization lists what the authorization endpoint does. Request objects are not among it, and for request_uri
+// the absence of the member would say that they are (OpenID Connect Discovery §3).
+func (o Offer) addAuthorization(m *oauth.ServerMetadata, at func(string) string) {
+	m.AuthorizationEndpoint = at("/authorize")
+	m.PushedAuthorizationRequestEndpoint = at("/par")
+	m.EndSessionEndpoint = at("/end-session")
+	m.ResponseTypesSupported = []string{"code"}
+	m.ResponseModesSupported = o.ResponseModes
+	m.PromptValuesSupported = o.Prompts
+	m.ACRValuesSupported = o.ACRValues
+	m.CodeChallengeMethodsSupported = []string{"S256"}
+	m.AuthorizationResponseIssParameter = true
+	m.RequirePushedAuthorizationRequests = o.PushedOnly
+}
+
+// aliases are the endpoints at which clients may show a certificate (RFC 8705 §5).
+func (o Offer) aliases(m *oauth.ServerMetadata) *oauth.MTLSEndpointAlias {
+	at := func(path string) string { return strings.TrimSuffix(o.MTLSIssuer, "/") + path }
+	a := &oauth.MTLSEndpointAlias{
+		TokenEndpoint: at("/token"), RevocationEndpoint: at("/revoke"), IntrospectionEndpoint: at("/introspect"),
+		UserinfoEndpoint: at("/userinfo"),
+	}
+	if m.PushedAuthorizationRequestEndpoint != "" {
+		a.PushedAuthorizationRequestEndpoint = at("/par")
+	}
+	return a
+}
+
+func names(algs []jose.Alg) []string {
+	out := make([]string, len(algs))
+	for i, a := range algs {
+		out[i] = string(a)
+	}
+	return out
+}

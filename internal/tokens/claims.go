@@ -1,0 +1,42 @@
+package tokens
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/holdfast-iam/holdfast/jose"
+	"github.com/holdfast-iam/holdfast/oauth"
+)
+
+// Claims are the claims of an access token (RFC 9068 §2.2), the same in a JWT and in the row of an opaque one.
+// Values from Inspect are shared and must not be changed.
+type Claims struct {
+	Issuer    string        `json:"iss"`
+	Subject   string        `json:"sub"` // the account as the client knows it, or the client itself
+	Audience  jose.Audience `json:"aud"`
+	ExpiresAt int64         `json:"exp"` // seconds since 1970
+	IssuedAt  int64         `json:"iat"`
+	ID        string        `json:"jti"`
+	ClientID  string        `json:"client_id"`
+	Scope     string        `json:"scope,omitempty"` // names parted by one space
+	// Confirmation is the key or certificate that must be shown with the token; nil for a bearer token.
+	Confirmation *oauth.Confirmation `json:"cnf,omitempty"`
+	SessionID    string              `json:"sid,omitempty"`
+	GrantID      string              `json:"grant_id,omitempty"` // private claim: the grant whose revocation ends the token
+	AuthTime     int64               `json:"auth_time,omitempty"`
+	ACR          string              `json:"acr,omitempty"`
+	AMR          []string            `json:"amr,omitempty"`
+}
+
+// HasScope reports whether name is among the scopes of the token.
+func (c *Claims) HasScope(name string) bool {
+	for s := range strings.SplitSeq(c.Scope, " ") {
+		if s == name {
+			return true
+		}
+	}
+	return false
+}
+
+// IsFor reports whether name, a resource or the issuer, is in the audience.
+func (c *Claims) IsFor(name string) bool { return slices.Contains(c.Audience, name) }
