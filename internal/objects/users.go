@@ -213,8 +213,7 @@ func (r *Report) applyUser(tx *store.Tx, managedBy string, u *User) error {
 		r.Skipped = append(r.Skipped, key+" (managed by "+old.ManagedBy+")")
 		return nil
 	}
-	changed := old
-	changed.Username, changed.Claims, changed.Disabled = u.Username, claims, u.Disabled
+	changed := u.change(old, claims)
 	if old.PasswordHash == "" && u.PasswordHash != "" {
 		changed.PasswordHash, changed.PasswordChangedAt = u.PasswordHash, tx.Now
 	}
@@ -224,6 +223,39 @@ func (r *Report) applyUser(tx *store.Tx, managedBy string, u *User) error {
 	}
 	r.Updated = append(r.Updated, key)
 	return tx.PutAccount(changed)
+}
+
+// change is an account with what the document says; its password is another matter.
+func (u *User) change(a store.Account, claims json.RawMessage) store.Account {
+	a.Username, a.Claims, a.Disabled = u.Username, claims, u.Disabled
+	return a
+}
+
+// AddUser adds a person whose password, if any, is hashed. Error: store.ErrTaken.
+func AddUser(tx *store.Tx, managedBy string, u *User) (store.Account, error) {
+	claims, err := json.Marshal(u.Claims)
+	if err != nil {
+		return store.Account{}, err
+	}
+	a := u.account(tx, managedBy, claims)
+	a.Version = 1
+	return a, tx.AddAccount(a)
+}
+
+// SetUser changes a person, except for the password, if the account still has its version. Errors:
+// store.ErrTaken, store.ErrConflict.
+func SetUser(tx *store.Tx, a store.Account, u *User) (store.Account, error) {
+	claims, err := json.Marshal(u.Claims)
+	if err != nil {
+		return store.Account{}, err
+	}
+	a = u.change(a, claims)
+	if err := tx.PutAccount(a); err != nil {
+		return store.Account{}, err
+	}
+	a.Version++
+	a.UpdatedAt = tx.Now
+	return a, nil
 }
 
 // account makes the row of a new person.
