@@ -188,7 +188,7 @@ func TestMemoryIsBoundedByWhatIsLive(t *testing.T) {
 		if n := f.Live(); n > 70 {
 			t.Errorf("%d revocations for a minute of one a second", n)
 		}
-		time.Sleep(100 * time.Millisecond)
+		synctest.Wait() // until nothing polls
 		if n := f.Seen(); n > 35 {
 			t.Errorf("%d ids for half a minute of one a second", n)
 		}
