@@ -32,7 +32,7 @@ type Endpoints struct {
 	Clients    *clients.Authenticator
 	Tokens     *tokens.Minter
 	Nonces     *dpop.Nonces
-	Trail      *audit.Trail
+	Trail      *audit.Trail // hears of tokens issued without an act; may be nil
 	Now        func() time.Time
 }
 
@@ -89,7 +89,11 @@ func (e *Endpoints) token(ctx context.Context, q *request) (*oauth.TokenResponse
 	if err != nil {
 		return nil, err
 	}
-	return e.mint(a, i)
+	answer, err := e.mint(a, i)
+	if err == nil && a.grant.plan != nil {
+		e.observe(a, i)
+	}
+	return answer, err
 }
 
 // check is everything that is asked before the write, in order.

@@ -18,14 +18,12 @@ type issue struct {
 	scope   []string
 	refresh string         // handle; "" for none, or for keeping the old one
 	id      *tokens.IDPlan // nil: no ID token
-	account string
 }
 
 // person is who stands behind a grant at the time of the request.
 type person struct {
-	account store.Account
 	subject string // as the client knows them
-	omitSID bool
+	omitSID bool   // the session may be over
 }
 
 // loadPerson asks whether the grant still has somebody behind it: an account that exists and is not disabled, and
@@ -38,7 +36,8 @@ func (e *Endpoints) loadPerson(tx *store.Tx, a *attempt, g *store.Grant) (*perso
 	if err != nil {
 		return nil, fmt.Errorf("load account: %w", err)
 	}
-	p := &person{account: account, subject: e.Tokens.Subject(a.client, account.ID)}
+	a.event.SetSubject(account.ID)
+	p := &person{subject: e.Tokens.Subject(a.client, account.ID)}
 	if g.Auth.SessionID == "" || slices.Contains(g.Auth.Scope, oauth.ScopeOfflineAccess) {
 		return p, nil
 	}
@@ -54,7 +53,7 @@ func (e *Endpoints) loadPerson(tx *store.Tx, a *attempt, g *store.Grant) (*perso
 
 // issueFor plans the tokens of a grant with a person.
 func (e *Endpoints) issueFor(a *attempt, g *store.Grant, t target, p *person) *issue {
-	i := &issue{scope: t.scope, account: p.account.ID, access: e.Tokens.Access(tokens.Plan{
+	i := &issue{scope: t.scope, access: e.Tokens.Access(tokens.Plan{
 		Client: a.client, API: t.api, Subject: p.subject, Scope: t.scope, Binding: a.binding,
 		Grant: g, OmitSID: p.omitSID, IssuedAt: a.now,
 	})}
@@ -79,6 +78,13 @@ func (a *attempt) record(action, grantID string) audit.Record {
 	r.ActorKind, r.ActorID, r.Client = audit.ActorClient, a.client.ID, a.client.ID
 	r.Action, r.ObjectKind, r.ObjectID, r.Outcome = action, "grant", grantID, audit.Success
 	return r
+}
+
+// observe tells the trail of tokens that were issued without an act to record.
+func (e *Endpoints) observe(a *attempt, i *issue) {
+	r := a.record("token.issued", "")
+	r.Tenant, r.ObjectKind, r.ObjectID = e.DB.Tenant(), "token", i.access.Claims.ID
+	e.Trail.Observe(r)
 }
 
 // refused records a refusal inside the transaction it is part of, and is that refusal unless the record fails.

@@ -44,6 +44,15 @@ const (
 	legacy   = "https://legacy.example" // takes bearer tokens
 )
 
+// tb is what helpers need of a test, so that property tests can use them too.
+type tb interface {
+	Helper()
+	Context() context.Context
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+	Fatal(args ...any)
+}
+
 // clock is a time that only the test moves.
 type clock struct{ at atomic.Int64 }
 
@@ -145,8 +154,20 @@ func install(t testing.TB, l tokens.Lifetimes) *installation {
 	t.Helper()
 	c := new(clock)
 	c.at.Store(time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC).UnixMicro())
-	i := &installation{clock: c, ring: keys.NewRing(), root: storetest.Open(t, store.Options{Now: c.now})}
-	i.feed = feed.New(i.root, c.now)
+	return installAt(t, c, storetest.Open(t, store.Options{Now: c.now}), l)
+}
+
+// installOn uses a database with a clock of its own, the time of which is now.
+func installOn(t testing.TB, root *store.DB, l tokens.Lifetimes) *installation {
+	t.Helper()
+	c := new(clock)
+	c.at.Store(time.Now().UnixMicro())
+	return installAt(t, c, root, l)
+}
+
+func installAt(t testing.TB, c *clock, root *store.DB, l tokens.Lifetimes) *installation {
+	t.Helper()
+	i := &installation{clock: c, ring: keys.NewRing(), root: root, feed: feed.New(root, c.now)}
 	i.acme = i.add(t, "acme", "https://login.acme.example", "https://mtls.acme.example:8443", l)
 	i.beta = i.add(t, "beta", "https://login.example/beta", "", l)
 	return i
@@ -189,7 +210,7 @@ func (i *installation) add(t testing.TB, name, issuer, mtls string, l tokens.Lif
 	return n
 }
 
-func (n *tenant) write(t testing.TB, fn func(*store.Tx) error) {
+func (n *tenant) write(t tb, fn func(*store.Tx) error) {
 	t.Helper()
 	if err := n.db.Write(context.WithoutCancel(t.Context()), fn); err != nil {
 		t.Fatal(err)
@@ -227,7 +248,7 @@ func withHeader(name string, values ...string) option {
 }
 
 // post sends a form to the token endpoint. Values of the form that are empty are left out.
-func (n *tenant) post(t testing.TB, form map[string]string, options ...option) answer {
+func (n *tenant) post(t tb, form map[string]string, options ...option) answer {
 	t.Helper()
 	values := url.Values{}
 	for k, v := range form {
@@ -241,7 +262,7 @@ func (n *tenant) post(t testing.TB, form map[string]string, options ...option) a
 	return n.send(t, values, options...)
 }
 
-func (n *tenant) send(t testing.TB, form url.Values, options ...option) answer {
+func (n *tenant) send(t tb, form url.Values, options ...option) answer {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, n.issuer+"/token", strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -264,7 +285,7 @@ func (n *tenant) send(t testing.TB, form url.Values, options ...option) answer {
 // key is a DPoP key in somebody's hand.
 type key struct{ *jose.Signer }
 
-func newKey(t testing.TB) key {
+func newKey(t tb) key {
 	t.Helper()
 	k, err := jose.GenerateKey(jose.ES256)
 	if err != nil {
@@ -299,7 +320,7 @@ func challenge() string {
 }
 
 // code has alice authorize a client, as the authorization endpoint does at the end.
-func (n *tenant) code(t testing.TB, client string, edit ...func(*request.Authorization)) (code string) {
+func (n *tenant) code(t tb, client string, edit ...func(*request.Authorization)) (code string) {
 	t.Helper()
 	a := &request.Authorization{
 		ClientID: client, RedirectURI: callback, Scope: []string{"openid", "read"}, Nonce: "n-1", CodeChallenge: challenge(),
@@ -340,7 +361,7 @@ func with(form map[string]string, pairs ...string) map[string]string {
 }
 
 // claims reads an access token as an API would, and requires that it is alive.
-func (n *tenant) claims(t testing.TB, token string) *tokens.Claims {
+func (n *tenant) claims(t tb, token string) *tokens.Claims {
 	t.Helper()
 	c, err := n.minter.Inspect(t.Context(), token)
 	if err != nil {
@@ -349,24 +370,24 @@ func (n *tenant) claims(t testing.TB, token string) *tokens.Claims {
 	return c
 }
 
-func (n *tenant) active(t testing.TB, token string) bool {
+func (n *tenant) active(t tb, token string) bool {
 	t.Helper()
 	_, err := n.minter.Inspect(t.Context(), token)
 	return err == nil
 }
 
 // want checks the status and the error code of a refusal.
-func want(t testing.TB, a answer, status int, code string) {
+func want(t tb, a answer, status int, code string) {
 	t.Helper()
 	if a.status != status || a.str("error") != code {
 		t.Errorf("%d %v, want %d %s", a.status, a.body, status, code)
 	}
 	if code != "" && a.body["access_token"] != nil {
-		t.Error("a refusal carries a token")
+		t.Errorf("a refusal carries a token")
 	}
 }
 
-func ok(t testing.TB, a answer) answer {
+func ok(t tb, a answer) answer {
 	t.Helper()
 	if a.status != http.StatusOK {
 		t.Fatalf("%d %v", a.status, a.body)
@@ -385,7 +406,7 @@ func (n *tenant) assertion(id string) []string {
 	}
 }
 
-func audits(t testing.TB, n *tenant, action string) (list []store.AuditRecord) {
+func audits(t tb, n *tenant, action string) (list []store.AuditRecord) {
 	t.Helper()
 	n.write(t, func(tx *store.Tx) (err error) {
 		list, err = tx.Audits(store.AuditFilter{Action: action})

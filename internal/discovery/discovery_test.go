@@ -1,0 +1,169 @@
+package discovery_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/holdfast-iam/holdfast/internal/discovery"
+	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/internal/store/storetest"
+	"github.com/holdfast-iam/holdfast/jose"
+	"github.com/holdfast-iam/holdfast/oauth"
+)
+
+func offer() discovery.Offer {
+	return discovery.Offer{
+		Issuer: "https://login.example/acme", MTLSIssuer: "https://mtls.login.example/acme",
+		Grants: []string{"authorization_code", "refresh_token"}, AuthMethods: []string{"private_key_jwt", "tls_client_auth", "none"},
+		AssertionAlgs: []jose.Alg{jose.ES256}, SigningAlgs: []jose.Alg{jose.ES256, jose.RS256},
+		Scopes: []string{"openid"}, Claims: []string{"sub", "email"}, ResponseModes: []string{"query"},
+		Prompts: []string{"none", "login"}, ACRValues: []string{"phr"},
+	}
+}
+
+func newSigning(t testing.TB) *keys.Signing {
+	t.Helper()
+	db := storetest.Open(t, store.Options{}).For("acme")
+	s := keys.NewSigning(keys.SigningConfig{DB: db, Ring: keys.NewRing(), Algs: []jose.Alg{jose.ES256}})
+	if err := s.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// newHandler serves an issuer below a path as its host does.
+func newHandler(t testing.TB, e *discovery.Endpoints) http.Handler {
+	t.Helper()
+	host, inner := http.NewServeMux(), http.NewServeMux()
+	e.Mount(inner)
+	e.MountHost(host)
+	host.Handle("/acme/", http.StripPrefix("/acme", inner))
+	return host
+}
+
+func get(t testing.TB, h http.Handler, path, etag string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
+	if etag != "" {
+		r.Header.Set("If-None-Match", etag)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestRFC8414_3_OneDocumentAtBothPaths(t *testing.T) {
+	h := newHandler(t, &discovery.Endpoints{Offer: offer(), Signing: newSigning(t)})
+	oidc := get(t, h, "/acme/.well-known/openid-configuration", "")
+	oauth2 := get(t, h, "/.well-known/oauth-authorization-server/acme", "")
+	if oidc.Code != 200 || oauth2.Code != 200 || oidc.Body.String() != oauth2.Body.String() {
+		t.Fatalf("%d %s\n%d %s", oidc.Code, oidc.Body, oauth2.Code, oauth2.Body)
+	}
+	if got := oidc.Header(); got.Get("Content-Type") != "application/json" || got.Get("Cache-Control") != "public, max-age=300" {
+		t.Errorf("header %v", got)
+	}
+	for _, path := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "/acme/.well-known/oauth-authorization-server"} {
+		if w := get(t, h, path, ""); w.Code != 404 {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+	root := offer()
+	root.Issuer = "https://login.example"
+	mux := http.NewServeMux()
+	e := &discovery.Endpoints{Offer: root, Signing: newSigning(t)}
+	e.Mount(mux)
+	e.MountHost(mux)
+	for _, path := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "/jwks"} {
+		if w := get(t, mux, path, ""); w.Code != 200 {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+}
+
+func TestRFC8414_2_Metadata(t *testing.T) {
+	const base, alias = "https://login.example/acme", "https://mtls.login.example/acme"
+	body, err := json.Marshal(offer().Metadata())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(body, &got); err != nil {
+		t.Fatal(err)
+	}
+	list := func(names ...any) []any { return names }
+	want := map[string]any{
+		"issuer": base, "authorization_endpoint": base + "/authorize", "token_endpoint": base + "/token", "jwks_uri": base + "/jwks",
+		"userinfo_endpoint": base + "/userinfo", "revocation_endpoint": base + "/revoke", "introspection_endpoint": base + "/introspect",
+		"pushed_authorization_request_endpoint": base + "/par", "end_session_endpoint": base + "/end-session",
+		"scopes_supported": list("openid"), "claims_supported": list("sub", "email"), "response_types_supported": list("code"),
+		"response_modes_supported": list("query"), "grant_types_supported": list("authorization_code", "refresh_token"),
+		"acr_values_supported": list("phr"), "subject_types_supported": list("public", "pairwise"), "prompt_values_supported": list("none", "login"),
+		"id_token_signing_alg_values_supported":            list("ES256", "RS256"),
+		"token_endpoint_auth_methods_supported":            list("private_key_jwt", "tls_client_auth", "none"),
+		"revocation_endpoint_auth_methods_supported":       list("private_key_jwt", "tls_client_auth", "none"),
+		"introspection_endpoint_auth_methods_supported":    list("private_key_jwt", "tls_client_auth"),
+		"token_endpoint_auth_signing_alg_values_supported": list("ES256"), "revocation_endpoint_auth_signing_alg_values_supported": list("ES256"),
+		"introspection_endpoint_auth_signing_alg_values_supported": list("ES256"),
+		"code_challenge_methods_supported":                         list("S256"), "dpop_signing_alg_values_supported": list("ES256", "EdDSA", "PS256"),
+		"tls_client_certificate_bound_access_tokens": true, "authorization_response_iss_parameter_supported": true,
+		"claims_parameter_supported": false, "request_parameter_supported": false, "request_uri_parameter_supported": false,
+		"mtls_endpoint_aliases": map[string]any{
+			"token_endpoint": alias + "/token", "revocation_endpoint": alias + "/revoke", "introspection_endpoint": alias + "/introspect",
+			"userinfo_endpoint": alias + "/userinfo", "pushed_authorization_request_endpoint": alias + "/par",
+		},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestMetadataSaysOnlyWhatIsOn(t *testing.T) {
+	o := offer()
+	o.MTLSIssuer, o.Grants, o.AuthMethods = "", []string{"client_credentials"}, []string{"tls_client_auth", "self_signed_tls_client_auth", "client_secret_basic"}
+	m := o.Metadata()
+	if m.MTLSEndpointAliases != nil || m.TLSClientCertificateBoundAccessTokens {
+		t.Error("mutual TLS without a listener")
+	}
+	if d := cmp.Diff([]string{oauth.AuthSecretBasic}, m.TokenEndpointAuthMethods); d != "" {
+		t.Error(d)
+	}
+	if m.AuthorizationEndpoint != "" || m.PushedAuthorizationRequestEndpoint != "" || len(m.ResponseTypesSupported) != 0 || m.CodeChallengeMethodsSupported != nil {
+		t.Error("an authorization endpoint without a grant that needs one")
+	}
+	if m.TokenEndpointAuthSigningAlgs != nil {
+		t.Error("algorithms of assertions that are not taken")
+	}
+	if body, err := json.Marshal(m); err != nil || !json.Valid(body) {
+		t.Error(err)
+	}
+}
+
+func TestRFC9110_13_1_2_NotModified(t *testing.T) {
+	signing := newSigning(t)
+	h := newHandler(t, &discovery.Endpoints{Offer: offer(), Signing: signing})
+	for _, path := range []string{"/acme/.well-known/openid-configuration", "/acme/jwks"} {
+		etag := get(t, h, path, "").Header().Get("ETag")
+		for given, status := range map[string]int{
+			etag: 304, "W/" + etag: 304, `"other", ` + etag: 304, "*": 304, `"other"`: 200, "": 200,
+		} {
+			w := get(t, h, path, given)
+			if w.Code != status || status == 304 && w.Body.Len() != 0 || w.Header().Get("ETag") != etag {
+				t.Errorf("%s with %q: %d, %d bytes", path, given, w.Code, w.Body.Len())
+			}
+		}
+	}
+	before := get(t, h, "/acme/jwks", "").Header().Get("ETag")
+	if err := signing.Announce(t.Context(), jose.ES256); err != nil {
+		t.Fatal(err)
+	}
+	w := get(t, h, "/acme/jwks", before)
+	set, err := jose.ParseSet(w.Body.Bytes())
+	if w.Code != 200 || err != nil || len(set.Keys) != 2 {
+		t.Errorf("after a key was announced: %d, %d keys, %v", w.Code, len(set.Keys), err)
+	}
+}
