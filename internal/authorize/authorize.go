@@ -49,12 +49,12 @@ type Endpoints struct {
 func (e *Endpoints) MountPages(mux *http.ServeMux) {
 	door := web.PageDoor(e.Pages)
 	mux.Handle("GET /authorize", web.Through(door, e.authorize))
+	mux.Handle("POST /authorize", web.Through(door, e.post)) // from forms of other origins too
 	mux.Handle("GET /authorize/next", web.Through(door, e.next))
 }
 
-// MountProtocol adds what other origins may post to, and PAR.
+// MountProtocol adds PAR, which clients call.
 func (e *Endpoints) MountProtocol(mux *http.ServeMux) {
-	mux.Handle("POST /authorize", web.Through(web.PageDoor(e.Pages), e.post))
 	mux.Handle("POST /par", web.Through(web.OAuthDoor, e.push))
 }
 
@@ -160,21 +160,24 @@ func (e *Endpoints) next(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	address := ""
+	code := ""
 	switch step {
 	case flow.StepLogin, flow.StepConsent:
 		return e.step(w, r, step, i)
-	case flow.StepRefused:
-		web.EventOf(r.Context()).SetCode(refusal.Code)
-		address = f.target.Error(refusal)
-	default:
-		code, err := e.complete(r.Context(), f, s, i)
-		if err != nil {
-			return err
+	case flow.StepDone:
+		code, err = e.complete(r.Context(), f, s, i)
+		if errors.Is(err, request.ErrEnded) {
+			refusal, _ = errors.AsType[*oauth.Error](err)
+		} else if err != nil {
+			return err // the client may have its answer already
 		}
-		address = f.target.Code(code)
 	}
 	e.Keeper.End(w, i)
+	address := f.target.Code(code)
+	if refusal != nil {
+		note(r, refusal)
+		address = f.target.Error(refusal)
+	}
 	return e.Pages.Leave(w, r, address, appName(f.client))
 }
 
@@ -205,7 +208,7 @@ func (e *Endpoints) complete(ctx context.Context, f *found, s *store.Session, i 
 	ev := web.EventOf(ctx)
 	c := request.Completion{
 		Request: f.auth, Session: s, Pushed: f.pushed, RequestID: ev.RequestID, AddressPrefix: ev.Peer.Prefix,
-		Lifetime: e.CodeLifetime, Ring: e.Ring,
+		Lifetime: e.CodeLifetime, Ring: e.Ring, SessionIdle: e.Sessions.Idle,
 	}
 	if i != nil {
 		c.Interaction, c.InteractionUntil = i.ID, i.Until()
@@ -219,6 +222,9 @@ func (e *Endpoints) complete(ctx context.Context, f *found, s *store.Session, i 
 		}
 		return err
 	})
+	if errors.Is(err, request.ErrEnded) {
+		return "", oauth.Refuse(oauth.AccessDenied, "the session has ended").With(err)
+	}
 	if err != nil {
 		return "", fmt.Errorf("complete request: %w", err)
 	}
@@ -234,10 +240,15 @@ func (e *Endpoints) refuse(w http.ResponseWriter, r *http.Request, f *found, err
 	if !ok || f == nil || f.target == nil {
 		return err
 	}
-	ev := web.EventOf(r.Context())
-	ev.Cause(err)
-	ev.SetCode(visible.Code)
+	note(r, visible)
 	return redirect(w, r, f.target.Error(visible))
+}
+
+// note records a refusal that leaves through the client, where no door sees it.
+func note(r *http.Request, refusal *oauth.Error) {
+	ev := web.EventOf(r.Context())
+	ev.Cause(refusal)
+	ev.SetCode(refusal.Code)
 }
 
 func redirect(w http.ResponseWriter, r *http.Request, to string) error {

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/dpop"
 	"github.com/holdfast-iam/holdfast/internal/clients"
 	"github.com/holdfast-iam/holdfast/internal/flow"
 	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/request"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/web"
@@ -34,24 +36,18 @@ func (e *Endpoints) push(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if form.Has("request_uri") {
-		return oauth.Refuse(oauth.InvalidRequest, "request_uri cannot be pushed (RFC 9126 §2.1)")
-	}
 	proof, err := e.proof(w, r)
 	if err != nil {
-		return e.spendAndRefuse(r.Context(), authn, err)
+		return e.spendAndRefuse(r.Context(), authn.Spends, err)
 	}
-	if err := bindToProof(form, proof); err != nil {
-		return e.spendAndRefuse(r.Context(), authn, err)
-	}
-	a, _, err := e.Checker.Check(client, form)
-	if err != nil {
-		return e.spendAndRefuse(r.Context(), authn, err)
-	}
-	spends := authn.Spends
+	spends := used{assertion: authn.Spends}
 	if proof != nil {
 		key, until := proof.Replay()
-		spends = append(spends, store.Spend{Kind: "dpop", Key: key, Until: until})
+		spends.proof = []store.Spend{{Kind: "dpop", Key: key, Until: until}}
+	}
+	a, err := e.checkPushed(client, form, proof)
+	if err != nil {
+		return e.spendAndRefuse(r.Context(), slices.Concat(spends.assertion, spends.proof), err)
 	}
 	handle, err := e.keep(r.Context(), a, spends)
 	if err != nil {
@@ -62,22 +58,51 @@ func (e *Endpoints) push(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
+// checkPushed applies the rules of the authorization endpoint, and those of pushing.
+func (e *Endpoints) checkPushed(client *objects.Client, form url.Values, proof *dpop.Proof) (*request.Authorization, error) {
+	if form.Has("request_uri") {
+		return nil, oauth.Refuse(oauth.InvalidRequest, "request_uri cannot be pushed (RFC 9126 §2.1)")
+	}
+	if err := bindToProof(form, proof); err != nil {
+		return nil, err
+	}
+	a, _, err := e.Checker.Check(client, form)
+	return a, err
+}
+
+// used is what a request uses up.
+type used struct{ assertion, proof []store.Spend }
+
+// spend spends all of it. A refusal stands for something that was used before; an error is internal.
+func (u used) spend(tx *store.Tx) (refusal *oauth.Error, err error) {
+	errAssertion := tx.Spend(u.assertion...)
+	if errAssertion != nil && !errors.Is(errAssertion, store.ErrTaken) {
+		return nil, errAssertion
+	}
+	errProof := tx.Spend(u.proof...)
+	switch {
+	case errProof != nil && !errors.Is(errProof, store.ErrTaken):
+		return nil, errProof
+	case errAssertion != nil:
+		return oauth.Refuse(oauth.InvalidClient, "client authentication failed").With(errAssertion), nil
+	case errProof != nil:
+		return oauth.Refuse(oauth.InvalidDPoPProof, "the DPoP proof was used before").With(errProof), nil
+	}
+	return nil, nil
+}
+
 // keep is the one write of a pushed request.
-func (e *Endpoints) keep(ctx context.Context, a *request.Authorization, spends []store.Spend) (handle string, err error) {
+func (e *Endpoints) keep(ctx context.Context, a *request.Authorization, spends used) (handle string, err error) {
 	params, err := json.Marshal(a)
 	if err != nil {
 		return "", fmt.Errorf("marshal request: %w", err)
 	}
 	secret := keys.NewSecret()
 	id := store.NewID()
-	var replayed bool
-	err = e.DB.Write(ctx, func(tx *store.Tx) error {
-		err := tx.Spend(spends...)
-		if replayed = errors.Is(err, store.ErrTaken); replayed {
-			return nil
-		}
-		if err != nil {
-			return err
+	var replayed *oauth.Error
+	err = e.DB.Write(ctx, func(tx *store.Tx) (err error) {
+		if replayed, err = spends.spend(tx); replayed != nil || err != nil {
+			return err // with a refusal what was spent stays spent
 		}
 		return tx.AddPushedRequest(store.PushedRequest{
 			ID: id, SecretHash: e.Ring.Hash(secret.Reveal()), ClientID: a.ClientID, Params: params,
@@ -87,19 +112,16 @@ func (e *Endpoints) keep(ctx context.Context, a *request.Authorization, spends [
 	if err != nil {
 		return "", fmt.Errorf("add pushed request: %w", err)
 	}
-	if replayed {
-		return "", errReplayed
+	if replayed != nil {
+		return "", replayed
 	}
 	return keys.Handle(id, secret), nil
 }
 
-// errReplayed is the refusal of an assertion or a proof that was used before.
-var errReplayed = oauth.Refuse(oauth.InvalidClient, "the assertion or the DPoP proof was used before")
-
-// spendAndRefuse makes sure that an assertion that came with a bad request is used up all the same.
-func (e *Endpoints) spendAndRefuse(ctx context.Context, authn clients.Authn, refusal error) error {
-	if err := e.DB.Spend(ctx, authn.Spends...); err != nil && !errors.Is(err, store.ErrTaken) {
-		return fmt.Errorf("spend assertion: %w", err)
+// spendAndRefuse makes sure that what came with a bad request is used up all the same.
+func (e *Endpoints) spendAndRefuse(ctx context.Context, spends []store.Spend, refusal error) error {
+	if err := e.DB.Spend(ctx, spends...); err != nil && !errors.Is(err, store.ErrTaken) {
+		return fmt.Errorf("spend: %w", err)
 	}
 	return refusal
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/objects"
@@ -15,7 +16,7 @@ import (
 const (
 	assertionLife = 5 * time.Minute  // from now to exp
 	ahead         = 10 * time.Second // iat and nbf may be this far in the future
-	maxID         = 256
+	maxID         = 256              // bytes of jti, and of a client id
 )
 
 // assertionAlgs are taken where the client has not registered one.
@@ -78,7 +79,7 @@ func (a *Authenticator) checkAssertion(ctx context.Context, client *objects.Clie
 			return nil, reason(err.Error())
 		}
 	}
-	return []store.Spend{{Kind: "assertion", Key: client.ID + " " + claims.ID, Until: claims.ExpiresAt.Add(ahead)}}, nil
+	return []store.Spend{{Kind: "assertion", Key: client.ID + "\x00" + claims.ID, Until: claims.ExpiresAt.Add(ahead)}}, nil
 }
 
 // RFC 7523 §3 (1), (2).
@@ -103,7 +104,7 @@ func (a *Authenticator) checkAudience(c *assertion, client *objects.Client) erro
 		return err
 	}
 	for _, aud := range many {
-		if aud == a.Issuer || contains(a.Aliases, aud) {
+		if aud == a.Issuer || slices.Contains(a.Aliases, aud) {
 			return nil
 		}
 	}
@@ -132,3 +133,6 @@ func checkID(c *assertion) error {
 	}
 	return nil
 }
+
+// AssertionAlgs are the algorithms of client assertions, for the metadata; RS256 only where a client has registered it.
+func AssertionAlgs() []jose.Alg { return slices.Clone(assertionAlgs) }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfast-iam/holdfast/internal/ca"
 	"github.com/holdfast-iam/holdfast/internal/keys"
 	"github.com/holdfast-iam/holdfast/internal/limit"
 	"github.com/holdfast-iam/holdfast/internal/objects"
@@ -93,6 +94,8 @@ type Authenticator struct {
 	Roots    *x509.CertPool // of tls_client_auth; nil: none are trusted
 	// KeysAt reads a client's jwks_uri, fetching again for an unknown kid at most as often as it sees fit.
 	KeysAt func(ctx context.Context, url, kid string) (jose.Set, error)
+	// Revoked says whether a certificate, by its thumbprint, is not to be believed any more. nil: none is.
+	Revoked func(x5t string) bool
 
 	verdicts verdicts
 }
@@ -104,15 +107,20 @@ type method struct {
 	check func(*Authenticator, context.Context, *objects.Client, *Credentials) ([]store.Spend, error)
 }
 
-// table lists the methods that are on. The first whose credentials are given is the one that is used.
+// table lists the methods that are on. A certificate alone is a method; beside another one it only binds tokens.
 var table = []method{
 	{oauth.AuthPrivateKeyJWT, func(c *Credentials) bool { return c.Assertion != "" }, (*Authenticator).checkAssertion},
-	{oauth.AuthTLSClient, func(c *Credentials) bool { return !c.basic && !c.post && c.Peer.Certificate != nil }, (*Authenticator).checkTLS},
-	{oauth.AuthSelfSignedTLS, func(c *Credentials) bool { return !c.basic && !c.post && c.Peer.Certificate != nil }, (*Authenticator).checkSelfSigned},
+	{oauth.AuthTLSClient, (*Credentials).onlyCertificate, (*Authenticator).checkTLS},
+	{oauth.AuthSelfSignedTLS, (*Credentials).onlyCertificate, (*Authenticator).checkSelfSigned},
 	{oauth.AuthSecretBasic, func(c *Credentials) bool { return c.basic }, (*Authenticator).checkSecret},
 	{oauth.AuthSecretPost, func(c *Credentials) bool { return c.post }, (*Authenticator).checkSecret},
-	{oauth.AuthNone, func(c *Credentials) bool { return !c.basic && !c.post && c.Assertion == "" }, (*Authenticator).checkNone},
+	{oauth.AuthNone, (*Credentials).nothing, (*Authenticator).checkNone},
 }
+
+// nothing says that the request only names its client, or proves possession of a certificate besides.
+func (c *Credentials) nothing() bool { return !c.basic && !c.post && c.Assertion == "" }
+
+func (c *Credentials) onlyCertificate() bool { return c.nothing() && c.Peer.Certificate != nil }
 
 // Methods are the names of the table, for the metadata.
 func Methods() []string {
@@ -126,55 +134,69 @@ func Methods() []string {
 // refused is what every failure looks like from outside, whether the client exists or not.
 var refused = oauth.Refuse(oauth.InvalidClient, "client authentication failed")
 
-// Authenticate verifies the credentials by the method that the client is registered for, and no other.
+// Authenticate verifies the credentials by the method that the client is registered for, and no other. Every failure
+// is the same invalid_client, with the cause for the log alone.
 func (a *Authenticator) Authenticate(ctx context.Context, c Credentials) (*objects.Client, Authn, error) {
-	id := c.ClientID
-	if c.Assertion != "" && id == "" {
-		id = assertedClient(c.Assertion)
+	if c.Assertion != "" && c.ClientID == "" {
+		c.ClientID = assertedClient(c.Assertion)
 	}
-	if id == "" {
+	if !isID(c.ClientID) {
 		return nil, Authn{}, refused.With(errors.New("no client is named"))
 	}
-	web.EventOf(ctx).SetClient(id)
-	client, err := a.Registry.Client(ctx, id)
-	if errors.Is(err, objects.ErrNotFound) {
-		return nil, Authn{}, refused.With(err)
+	web.EventOf(ctx).SetClient(c.ClientID)
+	client, err := a.Registry.Client(ctx, c.ClientID)
+	if err != nil && !errors.Is(err, objects.ErrNotFound) {
+		return nil, Authn{}, fmt.Errorf("load client: %w", err)
+	}
+	counted := guesses(client, &c)
+	if err := a.slowDown(counted); err != nil {
+		return nil, Authn{}, err
+	}
+	authn, err := a.verify(ctx, client, &c)
+	if why, ok := errors.AsType[reason](err); ok {
+		if len(counted) > 0 {
+			if err := a.Failures.FailNow(ctx, counted...); err != nil {
+				return nil, Authn{}, fmt.Errorf("count failure: %w", err)
+			}
+		}
+		return nil, Authn{}, refused.With(why)
 	}
 	if err != nil {
-		return nil, Authn{}, fmt.Errorf("load client: %w", err)
+		return nil, Authn{}, err
+	}
+	return client, authn, nil
+}
+
+// isID says whether anything can be registered under this id: printable ASCII without spaces.
+func isID(id string) bool {
+	return id != "" && len(id) <= maxID && strings.IndexFunc(id, func(c rune) bool { return c <= ' ' || c > '~' }) < 0
+}
+
+// verify finds the registered method and applies it. client is nil where there is none of that name.
+func (a *Authenticator) verify(ctx context.Context, client *objects.Client, c *Credentials) (Authn, error) {
+	if client == nil {
+		return Authn{}, reason("there is no such client")
+	}
+	if c.Peer.Certificate != nil && a.Revoked != nil && a.Revoked(ca.Thumbprint(c.Peer.Certificate)) {
+		return Authn{}, reason("the certificate is revoked")
 	}
 	for _, m := range table {
 		if m.name != client.TokenAuthMethod {
 			continue
 		}
-		if !m.given(&c) {
-			return nil, Authn{}, refused.With(fmt.Errorf("the request has no credentials for %s", m.name))
+		if !m.given(c) {
+			return Authn{}, reason("the request has no credentials for " + m.name + ", or others besides")
 		}
-		spends, err := m.check(a, ctx, client, &c)
-		if err != nil {
-			return nil, Authn{}, asRefusal(err)
-		}
-		return client, Authn{Method: m.name, Spends: spends}, nil
+		spends, err := m.check(a, ctx, client, c)
+		return Authn{Method: m.name, Spends: spends}, err
 	}
-	return nil, Authn{}, refused.With(fmt.Errorf("method %s is not available", client.TokenAuthMethod))
+	return Authn{}, reason("method " + client.TokenAuthMethod + " is not available")
 }
 
 // reason is a refusal for the log; everything else from a check is an internal fault or a visible error of its own.
 type reason string
 
 func (r reason) Error() string { return string(r) }
-
-func asRefusal(err error) error {
-	if _, ok := errors.AsType[reason](err); ok {
-		return refused.With(err)
-	}
-	return err
-}
-
-// checkNone lets a public client name itself; what binds its tokens is asked for by the grant.
-func (a *Authenticator) checkNone(context.Context, *objects.Client, *Credentials) ([]store.Spend, error) {
-	return nil, nil
-}
 
 // keysOf are the registered keys of a client.
 func (a *Authenticator) keysOf(ctx context.Context, client *objects.Client, kid string) (jose.Set, error) {
@@ -193,13 +215,4 @@ func (a *Authenticator) keysOf(ctx context.Context, client *objects.Client, kid 
 		return set, reason("its jwks_uri cannot be read: " + err.Error())
 	}
 	return set, nil
-}
-
-func contains(list []string, s string) bool {
-	for _, one := range list {
-		if strings.EqualFold(one, s) && one == s {
-			return true
-		}
-	}
-	return false
 }

@@ -2,8 +2,8 @@ package clients
 
 import (
 	"context"
-	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,21 +14,40 @@ import (
 )
 
 // checkSecret is client_secret_basic and client_secret_post (RFC 6749 §2.3.1). During a rotation several secrets are
-// right. Failures slow the next tries down; a success costs no write and no read.
-func (a *Authenticator) checkSecret(ctx context.Context, client *objects.Client, c *Credentials) ([]store.Spend, error) {
-	counted := []limit.Key{limit.Client(client.ID + " " + c.Peer.Prefix)}
-	if wait := a.Failures.WaitHere(counted...); wait > 0 {
-		seconds := int(wait/time.Second) + 1
-		return nil, oauth.Refuse(oauth.TemporarilyUnavailable, "too many failed attempts; try again later").
-			WithStatus(http.StatusTooManyRequests).WithHeader("Retry-After", strconv.Itoa(seconds))
-	}
+// right. A success costs no write and no read.
+func (a *Authenticator) checkSecret(_ context.Context, client *objects.Client, c *Credentials) ([]store.Spend, error) {
 	for _, s := range client.LiveSecrets(a.Now()) {
 		if a.Ring.Matches(s.Hash, c.Secret.Reveal()) {
 			return nil, nil
 		}
 	}
-	if err := a.Failures.FailNow(ctx, counted...); err != nil {
-		return nil, fmt.Errorf("count failure: %w", err)
-	}
 	return nil, reason("the secret is wrong")
+}
+
+// guesses is what a wrong secret counts for: the client as seen from one network, whether or not there is such a
+// client, so that nobody can shut a client out from elsewhere or learn who is one. Only a weak secret could be
+// guessed from many networks together; there the client counts as a whole. nil: the request offers no secret.
+func guesses(client *objects.Client, c *Credentials) []limit.Key {
+	if !c.basic && !c.post {
+		return nil
+	}
+	counted := []limit.Key{limit.Client(c.ClientID + " " + c.Peer.Prefix)}
+	if client != nil && slices.ContainsFunc(client.Secrets, func(s objects.SecretHash) bool { return s.Weak }) {
+		counted = append(counted, limit.Client(client.ID))
+	}
+	return counted
+}
+
+// slowDown refuses who has failed too often, for a while.
+func (a *Authenticator) slowDown(counted []limit.Key) error {
+	if len(counted) == 0 {
+		return nil
+	}
+	wait := a.Failures.WaitHere(counted...)
+	if wait <= 0 {
+		return nil
+	}
+	seconds := int(wait/time.Second) + 1
+	return oauth.Refuse(oauth.TemporarilyUnavailable, "too many failed attempts; try again later").
+		WithStatus(http.StatusTooManyRequests).WithHeader("Retry-After", strconv.Itoa(seconds))
 }

@@ -32,18 +32,6 @@ func (a *Authenticator) checkTLS(_ context.Context, client *objects.Client, c *C
 	return nil, nil
 }
 
-// checkSelfSigned is self_signed_tls_client_auth: a certificate of one of the registered keys (RFC 8705 §2.2).
-func (a *Authenticator) checkSelfSigned(ctx context.Context, client *objects.Client, c *Credentials) ([]store.Spend, error) {
-	set, err := a.keysOf(ctx, client, "")
-	if err != nil {
-		return nil, err
-	}
-	if err := ca.MatchKey(c.Peer.Certificate, set.Keys, a.Now()); err != nil {
-		return nil, reason(err.Error())
-	}
-	return nil, nil
-}
-
 // verdicts remembers, per certificate, that its chain was good: building the path costs several signature
 // verifications. Whether the certificate itself is still in its time is asked for every request.
 type verdicts struct {
@@ -72,6 +60,16 @@ func (v *verdicts) of(p web.Peer, now time.Time, verify func() error) error {
 	if v.good == nil || len(v.good) >= maxVerdicts {
 		v.good = map[string]time.Time{}
 	}
-	v.good[key] = now.Add(verdictLife)
+	v.good[key] = validUntil(p, now.Add(verdictLife))
 	return nil
+}
+
+// validUntil is when the first certificate that came with the request expires, at most until.
+func validUntil(p web.Peer, until time.Time) time.Time {
+	for _, c := range p.Chain {
+		if c.NotAfter.Before(until) {
+			until = c.NotAfter
+		}
+	}
+	return until
 }

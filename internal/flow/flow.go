@@ -47,6 +47,12 @@ type Interaction struct {
 	Refused   oauth.Code             `json:"x,omitempty"`
 }
 
+// sealed is an interaction as it travels. Tenants may share a host, and so its cookies.
+type sealed struct {
+	Tenant string `json:"n"`
+	Interaction
+}
+
 // Keeper seals and opens the interactions of one issuer.
 type Keeper struct {
 	DB     *store.DB
@@ -70,7 +76,7 @@ func (i *Interaction) Until() time.Time { return i.CreatedAt.Add(Lifetime) }
 
 // Begin puts a new interaction into the browser. Of more than five the oldest go.
 func (k *Keeper) Begin(w http.ResponseWriter, r *http.Request, i *Interaction) error {
-	var live []*Interaction
+	var live []*sealed // of other tenants on this host too: browsers count per host
 	for _, c := range web.CookiesWith(r, web.InteractionCookie) {
 		old, err := k.unseal(c.Name, c.Value)
 		if err != nil {
@@ -79,7 +85,7 @@ func (k *Keeper) Begin(w http.ResponseWriter, r *http.Request, i *Interaction) e
 		}
 		live = append(live, old)
 	}
-	slices.SortFunc(live, func(a, b *Interaction) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	slices.SortFunc(live, func(a, b *sealed) int { return a.CreatedAt.Compare(b.CreatedAt) })
 	for len(live) >= maxCookies {
 		web.ClearCookie(w, cookieName(live[0].ID))
 		live = live[1:]
@@ -89,7 +95,7 @@ func (k *Keeper) Begin(w http.ResponseWriter, r *http.Request, i *Interaction) e
 
 // Save seals an interaction that has changed.
 func (k *Keeper) Save(w http.ResponseWriter, i *Interaction) error {
-	kept := *i
+	kept := sealed{k.DB.Tenant(), *i}
 	if kept.Pushed != "" {
 		kept.Request = nil // it is in the store
 	}
@@ -98,11 +104,11 @@ func (k *Keeper) Save(w http.ResponseWriter, i *Interaction) error {
 		return fmt.Errorf("marshal interaction: %w", err)
 	}
 	name := cookieName(i.ID)
-	sealed := k.Sealer.SealText(name, data)
-	if len(sealed) > maxCookie {
+	value := k.Sealer.SealText(name, data)
+	if len(value) > maxCookie {
 		return oauth.Refuse(oauth.InvalidRequest, "the request is too large for a browser; use PAR (RFC 9126)")
 	}
-	web.SetCookie(w, name, sealed, Lifetime)
+	web.SetCookie(w, name, value, Lifetime)
 	return nil
 }
 
@@ -112,9 +118,13 @@ func (k *Keeper) Open(r *http.Request, id string) (*Interaction, error) {
 		return nil, ErrNone
 	}
 	name := cookieName(id)
-	i, err := k.unseal(name, web.Cookie(r, name))
-	if err != nil || i.ID != id {
+	kept, err := k.unseal(name, web.Cookie(r, name))
+	if err != nil {
 		return nil, ErrNone.With(err)
+	}
+	i := &kept.Interaction
+	if i.ID != id || kept.Tenant != k.DB.Tenant() {
+		return nil, ErrNone
 	}
 	if i.Pushed != "" {
 		if err := k.loadPushed(r.Context(), i); err != nil {
@@ -130,7 +140,7 @@ func (k *Keeper) loadPushed(ctx context.Context, i *Interaction) error {
 		p, err = tx.PushedRequest(i.Pushed)
 		return err
 	})
-	if errors.Is(err, store.ErrNotFound) || err == nil && !k.Now().Before(p.PurgeAt) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && (!p.SpentAt.IsZero() || !k.Now().Before(p.PurgeAt)) {
 		return ErrNone
 	}
 	if err != nil {
@@ -146,16 +156,19 @@ func (k *Keeper) loadPushed(ctx context.Context, i *Interaction) error {
 // End takes an interaction out of the browser.
 func (k *Keeper) End(w http.ResponseWriter, i *Interaction) { web.ClearCookie(w, cookieName(i.ID)) }
 
-func (k *Keeper) unseal(name, value string) (*Interaction, error) {
+func (k *Keeper) unseal(name, value string) (*sealed, error) {
 	data, err := k.Sealer.OpenText(name, value)
 	if err != nil {
 		return nil, err
 	}
-	i := new(Interaction)
+	i := new(sealed)
 	if err := json.Unmarshal(data, i); err != nil {
 		return nil, fmt.Errorf("read interaction: %w", err)
 	}
-	if !k.Now().Before(i.Until()) {
+	switch {
+	case len(i.ID) < 8 || cookieName(i.ID) != name, i.Request == nil && i.Pushed == "" && i.Return == "":
+		return nil, errors.New("the interaction is not one")
+	case !k.Now().Before(i.Until()):
 		return nil, errors.New("the interaction has expired")
 	}
 	return i, nil

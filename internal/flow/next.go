@@ -33,7 +33,11 @@ func Next(i *Interaction, session *store.Session, client *objects.Client, consen
 		}
 		return StepLogin, nil
 	}
-	if i.ConsentAt.IsZero() && consents.Needed(client, consent, i.Asked()) {
+	asked := i.Asked()
+	// Having just agreed answers prompt=consent and nothing else: what the account in this session has agreed to is
+	// in its consent, and it may be another account by now.
+	asked.Always = asked.Always && i.ConsentAt.IsZero()
+	if consents.Needed(client, consent, asked) {
 		if a.Prompts("none") {
 			return StepRefused, oauth.Refuse(oauth.ConsentRequired, "the person has to be asked first")
 		}

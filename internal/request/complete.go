@@ -17,7 +17,8 @@ import (
 type Completion struct {
 	Request          *Authorization
 	Session          *store.Session
-	Interaction      string // its id; "" when nobody was asked anything
+	SessionIdle      time.Duration // from this use of the session on; 0: it stays as it is
+	Interaction      string        // its id; "" when nobody was asked anything
 	InteractionUntil time.Time
 	Pushed           string // id of the pushed request; "" if there was none
 	RequestID        string // for the audit
@@ -29,8 +30,11 @@ type Completion struct {
 // ErrSpent says that this interaction or pushed request has had its answer already.
 var ErrSpent = errors.New("request: answered already")
 
+// ErrEnded says that the session has ended since it was looked at, or that the account may not sign in any more.
+var ErrEnded = errors.New("request: the session has ended")
+
 // Complete is the one write that answers a request: it spends the interaction and the pushed request and adds the
-// code, which it returns. ErrSpent: another answer was first; what was spent stays spent.
+// code, which it returns. ErrSpent: another answer was first; what was spent stays spent. ErrEnded: nothing is to stay.
 func Complete(tx *store.Tx, c Completion) (code string, err error) {
 	if c.Interaction != "" {
 		err := tx.Spend(store.Spend{Kind: "interaction", Key: c.Interaction, Until: c.InteractionUntil})
@@ -42,6 +46,9 @@ func Complete(tx *store.Tx, c Completion) (code string, err error) {
 		if err := tx.SpendPushedRequest(c.Pushed); err != nil {
 			return "", spent(err)
 		}
+	}
+	if err := c.use(tx); err != nil {
+		return "", err
 	}
 	secret := keys.NewSecret()
 	grant := store.NewID()
@@ -57,6 +64,32 @@ func Complete(tx *store.Tx, c Completion) (code string, err error) {
 		ObjectKind: "grant", ObjectID: grant, Client: c.Request.ClientID, Outcome: audit.Success, AddressPrefix: c.AddressPrefix,
 	}})
 	return keys.Handle(grant, secret), err
+}
+
+// use marks the session as used, which also waits for whoever is ending it just now.
+func (c *Completion) use(tx *store.Tx) error {
+	idle := c.Session.IdleUntil
+	if c.SessionIdle > 0 {
+		idle = tx.Now.Add(c.SessionIdle)
+	}
+	if err := tx.TouchSession(c.Session.ID, idle); err != nil {
+		return ended(err)
+	}
+	account, err := tx.Account(c.Session.AccountID)
+	if err == nil && account.Disabled {
+		return ErrEnded
+	}
+	return ended(err)
+}
+
+func ended(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrEnded
+	}
+	if err != nil {
+		return fmt.Errorf("use session: %w", err)
+	}
+	return nil
 }
 
 func spent(err error) error {

@@ -100,7 +100,7 @@ func sameButPort(uri, registered string) bool {
 func (c *Checker) Check(client *objects.Client, params url.Values) (*Authorization, *Target, error) {
 	if err := checkObjects(params); err != nil {
 		// The target of a request object would be inside it; the outer one may still be certain.
-		target, _ := c.CheckRedirect(client, params.Get("redirect_uri"), params.Get("state"))
+		target, _ := c.CheckRedirect(client, params.Get("redirect_uri"), clipState(params.Get("state")))
 		return nil, target, err
 	}
 	target, err := c.CheckRedirect(client, params.Get("redirect_uri"), clipState(params.Get("state")))
