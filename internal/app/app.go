@@ -1,0 +1,205 @@
+// Package app assembles Holdfast by hand: configuration, store, keys, one set of rooms per tenant, listeners, jobs and
+// shutdown. It is the only place that knows all parts; it holds no rule of a protocol.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-iam/holdfast/internal/audit"
+	"github.com/holdfast-iam/holdfast/internal/authn"
+	"github.com/holdfast-iam/holdfast/internal/feed"
+	"github.com/holdfast-iam/holdfast/internal/fetch"
+	"github.com/holdfast-iam/holdfast/internal/jobs"
+	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/store"
+)
+
+// Console is where a command speaks.
+type Console struct{ Out, Err io.Writer }
+
+// App is an assembled process. Open makes it, Run serves until its context ends, Close gives everything back.
+type App struct {
+	Config  *Config
+	Clock   *Clock
+	DB      *store.DB
+	Ring    *keys.Ring
+	tenants []*tenant
+
+	log       *slog.Logger
+	feed      *feed.Feed
+	trail     *audit.Trail
+	runner    *jobs.Runner
+	fetch     *fetch.Keys
+	passwords *authn.Passwords
+	metrics   *metrics
+	draining  atomic.Bool
+	listening []*listening
+}
+
+// Open does everything that comes before listening: each step's error says what is wrong and what to do.
+func Open(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
+	a := &App{Config: c, Clock: new(Clock), log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	if a.Ring, err = keys.LoadRing(c.KeyRing); err != nil {
+		return nil, err
+	}
+	if err := a.openStore(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.Ring.CheckCanary(ctx, a.DB); err != nil {
+		return nil, err
+	}
+	if c.Environment == "test" {
+		if err := a.Clock.load(ctx, a.DB); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.openShared(); err != nil {
+		return nil, err
+	}
+	for i := range c.Tenants {
+		t, err := a.openTenant(ctx, &c.Tenants[i])
+		if err != nil {
+			return nil, fmt.Errorf("tenant %s: %w", c.Tenants[i].Name, err)
+		}
+		a.tenants = append(a.tenants, t)
+	}
+	a.addJobs()
+	if err := a.prepareListeners(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// openStore opens the database and sees to its schema: SQLite is brought up to date, PostgreSQL only by migrate up.
+func (a *App) openStore(ctx context.Context) error {
+	db, err := openDatabase(ctx, a.Config, a.Clock.Now)
+	if err != nil {
+		return err
+	}
+	a.DB = db
+	if db.Engine() == store.SQLite {
+		if err := db.Migrate(ctx); err != nil {
+			return fmt.Errorf("migrate %s: %w", a.Config.Database.URL, err)
+		}
+	}
+	return checkSchema(ctx, db)
+}
+
+func openDatabase(ctx context.Context, c *Config, now func() time.Time) (*store.DB, error) {
+	db, err := store.Open(ctx, c.Database.URL, store.Options{Now: now, Synchronous: c.Database.Synchronous})
+	if err != nil {
+		return nil, fmt.Errorf("open the database of database.url: %w", err)
+	}
+	if err := db.Ping(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("the database of database.url does not answer: %w; is it running, and may this user connect?", err), db.Close())
+	}
+	return db, nil
+}
+
+func checkSchema(ctx context.Context, db *store.DB) error {
+	have, want, err := db.MigrationStatus(ctx)
+	switch {
+	case errors.Is(err, store.ErrSchemaBehind):
+		return fmt.Errorf("the schema is at version %d and this release needs %d: run holdfast migrate up", have, want)
+	case errors.Is(err, store.ErrSchemaAhead):
+		return fmt.Errorf("the schema is at version %d, made by a newer release than this one (%d): run that release", have, want)
+	case err != nil:
+		return fmt.Errorf("read the version of the schema: %w", err)
+	}
+	return nil
+}
+
+// openShared makes what all tenants use.
+func (a *App) openShared() (err error) {
+	a.feed = feed.New(a.DB, a.Clock.Now)
+	a.DB.OnEvent(a.feed.Wake)
+	a.trail = &audit.Trail{DB: a.DB, Now: a.Clock.Now, Log: a.log}
+	a.runner = &jobs.Runner{DB: a.DB.For(""), Now: a.Clock.Now, Log: a.log}
+	a.metrics = newMetrics(a)
+	if a.passwords, err = authn.NewPasswords(); err != nil {
+		return err
+	}
+	client, err := newFetch(a.Config)
+	a.fetch = &fetch.Keys{Client: client, Now: a.Clock.Now}
+	return err
+}
+
+const purgeBatch = 500 // rows a table and pass
+
+// addJobs lists what happens by itself.
+func (a *App) addJobs() {
+	// Every node purges, with jitter: batches are small and nobody waits for a lock.
+	a.runner.Add("purge", time.Minute, false, func(ctx context.Context) error {
+		for {
+			n, err := a.DB.Purge(ctx, purgeBatch)
+			if err != nil || n < purgeBatch {
+				return err
+			}
+		}
+	})
+	for _, t := range a.tenants {
+		a.runner.Add("rotate "+t.Name, time.Minute, true, t.signing.Step)
+	}
+	if a.Config.Environment == "test" {
+		a.runner.Add("clock", time.Second, false, func(ctx context.Context) error { return a.Clock.load(ctx, a.DB) })
+	}
+}
+
+// Run serves until ctx ends, then stops in order: not ready, no new connections, running requests, jobs.
+func (a *App) Run(ctx context.Context, ready func()) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var wg sync.WaitGroup
+	for _, run := range []func(context.Context){a.feed.Run, a.trail.Run, a.runner.Run, a.watch} {
+		wg.Go(func() { run(background) })
+	}
+	for _, t := range a.tenants {
+		if a.Config.Mail.Host != "" {
+			wg.Go(func() { t.mail.Run(background) })
+		}
+	}
+	err := a.listen()
+	if err == nil {
+		err = a.serve(ctx, ready)
+	}
+	stop()
+	wg.Wait()
+	return err
+}
+
+// Close gives the database back.
+func (a *App) Close() error {
+	if a.DB == nil {
+		return nil
+	}
+	return a.DB.Close()
+}
+
+// tenantNamed finds a tenant; "" is the only one.
+func (a *App) tenantNamed(name string) (*TenantConfig, error) {
+	c := a.Config
+	var names []string
+	for i := range c.Tenants {
+		if c.Tenants[i].Name == name || name == "" && len(c.Tenants) == 1 {
+			return &c.Tenants[i], nil
+		}
+		names = append(names, c.Tenants[i].Name)
+	}
+	if name == "" {
+		return nil, fmt.Errorf("there are several tenants: say which with --tenant (%s)", strings.Join(names, ", "))
+	}
+	return nil, fmt.Errorf("there is no tenant %s: the configuration has %s", name, strings.Join(names, ", "))
+}

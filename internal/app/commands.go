@@ -1,0 +1,312 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/holdfast-iam/holdfast/internal/authn"
+	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/objects"
+	"github.com/holdfast-iam/holdfast/internal/store"
+)
+
+// NewLog makes the log of a configuration.
+func NewLog(c LogConfig, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Level)) // validated before
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == "text" {
+		return slog.New(slog.NewTextHandler(w, o))
+	}
+	return slog.New(slog.NewJSONHandler(w, o))
+}
+
+// Serve runs a configuration until ctx ends.
+func Serve(ctx context.Context, c *Console, file, applyFolder string) error {
+	cfg, err := LoadConfig(file)
+	if err != nil {
+		return err
+	}
+	a, err := Open(ctx, cfg, NewLog(cfg.Log, c.Err))
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	if applyFolder != "" {
+		if err := a.ApplyFolder(ctx, c, "", applyFolder); err != nil {
+			return err
+		}
+	}
+	return a.Run(ctx, func() {
+		for _, t := range cfg.Tenants {
+			fmt.Fprintf(c.Out, "ready: %s\n", t.Issuer)
+		}
+	})
+}
+
+// Check does everything Serve does up to listening, and then grades what it found.
+func Check(ctx context.Context, c *Console, file string) error {
+	cfg, err := LoadConfig(file)
+	if err != nil {
+		return err
+	}
+	a, err := Open(ctx, cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	fmt.Fprintf(c.Out, "%s: everything that is needed to serve is in order\n", file)
+	return a.posture(ctx, c)
+}
+
+// posture names each weakness that somebody has chosen, with its remedy.
+func (a *App) posture(ctx context.Context, c *Console) error {
+	for _, t := range a.tenants {
+		var all []store.Object
+		err := t.db.Read(ctx, func(tx *store.Tx) (err error) {
+			all, err = tx.Objects(objects.KindClient, "", 10_000)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("list clients: %w", err)
+		}
+		weak := 0
+		for _, o := range all {
+			client, err := t.registry.Client(ctx, o.Name)
+			if err != nil {
+				return fmt.Errorf("client %s: %w", o.Name, err)
+			}
+			for _, w := range weaknesses(client) {
+				fmt.Fprintf(c.Out, "%s: client %s: %s\n", t.Name, o.Name, w)
+				weak++
+			}
+		}
+		fmt.Fprintf(c.Out, "%s: %d clients, %d chosen weaknesses\n", t.Name, len(all), weak)
+	}
+	return nil
+}
+
+func weaknesses(c *objects.Client) (found []string) {
+	if c.AllowBearerTokens {
+		found = append(found, "allow_bearer_tokens: a stolen token works for the thief; bind tokens by DPoP or a certificate")
+	}
+	if c.AllowWeakSecret {
+		found = append(found, "allow_weak_secret: its secret may be guessed; give it a generated one, or private_key_jwt")
+	}
+	if c.AllowCustomSchemeRedirects {
+		found = append(found, "allow_custom_scheme_redirects: another app may take the answer; use claimed https redirects")
+	}
+	if c.AllowTokenEndpointAudience {
+		found = append(found, "allow_token_endpoint_audience: its assertions may be replayed elsewhere; use the issuer as the only audience")
+	}
+	return found
+}
+
+// MigrationStatus shows the version of the schema.
+func MigrationStatus(ctx context.Context, c *Console, file string) error {
+	return withDatabase(ctx, file, func(_ *Config, db *store.DB) error {
+		have, want, err := db.MigrationStatus(ctx)
+		switch {
+		case errors.Is(err, store.ErrSchemaBehind):
+			fmt.Fprintf(c.Out, "version %d, behind: this release needs %d; run holdfast migrate up\n", have, want)
+		case errors.Is(err, store.ErrSchemaAhead):
+			fmt.Fprintf(c.Out, "version %d, ahead: this release knows %d\n", have, want)
+		case err != nil:
+			return err
+		default:
+			fmt.Fprintf(c.Out, "version %d, up to date\n", have)
+		}
+		return nil
+	})
+}
+
+// MigrateUp brings the schema up to date.
+func MigrateUp(ctx context.Context, c *Console, file string) error {
+	return withDatabase(ctx, file, func(_ *Config, db *store.DB) error {
+		if err := db.Migrate(ctx); err != nil {
+			return fmt.Errorf("migrate: %w", err)
+		}
+		have, _, err := db.MigrationStatus(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.Out, "version %d, up to date\n", have)
+		return nil
+	})
+}
+
+func withDatabase(ctx context.Context, file string, do func(*Config, *store.DB) error) (err error) {
+	cfg, err := LoadConfig(file)
+	if err != nil {
+		return err
+	}
+	db, err := openDatabase(ctx, cfg, new(Clock).Now)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(cfg, db), db.Close())
+}
+
+// withApp opens as much of a process as importing needs. It works beside a running server, which hears of the change
+// through the database, and before the first start.
+func withApp(ctx context.Context, file string, do func(*App) error) error {
+	cfg, err := LoadConfig(file)
+	if err != nil {
+		return err
+	}
+	a := &App{Config: cfg, Clock: new(Clock), log: slog.New(slog.DiscardHandler)}
+	if a.passwords, err = authn.NewPasswords(); err != nil {
+		return err
+	}
+	if a.Ring, err = keys.LoadRing(cfg.KeyRing); err != nil {
+		return err
+	}
+	if err := a.openStore(ctx); err != nil {
+		return errors.Join(err, a.Close())
+	}
+	if err := a.Ring.CheckCanary(ctx, a.DB); err != nil {
+		return errors.Join(err, a.Close())
+	}
+	return errors.Join(do(a), a.Close())
+}
+
+// Apply brings the objects of a folder in.
+func Apply(ctx context.Context, c *Console, file, tenant, folder string) error {
+	return withApp(ctx, file, func(a *App) error { return a.ApplyFolder(ctx, c, tenant, folder) })
+}
+
+// ApplyFolder brings the objects of a folder into an open process.
+func (a *App) ApplyFolder(ctx context.Context, c *Console, tenant, folder string) error {
+	docs, err := readFolder(folder)
+	if err != nil {
+		return err
+	}
+	return a.bring(ctx, c, tenant, "file", docs)
+}
+
+// ImportClients brings clients in the form of RFC 7591 in.
+func ImportClients(ctx context.Context, c *Console, file, tenant, name string) error {
+	return withApp(ctx, file, func(a *App) error {
+		docs, err := readList(name, objects.KindClient)
+		if err != nil {
+			return err
+		}
+		return a.bring(ctx, c, tenant, "file", docs)
+	})
+}
+
+// ImportUsers brings people in.
+func ImportUsers(ctx context.Context, c *Console, file, tenant, name string) error {
+	return withApp(ctx, file, func(a *App) error {
+		docs, err := readList(name, objects.KindUser)
+		if err != nil {
+			return err
+		}
+		return a.bring(ctx, c, tenant, "file", docs)
+	})
+}
+
+func (a *App) bring(ctx context.Context, c *Console, tenant, managedBy string, docs []objects.Document) error {
+	t, err := a.tenantNamed(tenant)
+	if err != nil {
+		return err
+	}
+	report, err := a.importAll(ctx, t, managedBy, docs)
+	if err != nil {
+		return err
+	}
+	for _, part := range []struct {
+		what  string
+		names []string
+	}{{"created", report.Created}, {"updated", report.Updated}, {"left to its owner", report.Skipped}} {
+		for _, name := range part.names {
+			fmt.Fprintf(c.Out, "%s %s\n", part.what, name)
+		}
+	}
+	for _, n := range report.Notices {
+		fmt.Fprintf(c.Err, "note: %s\n", n)
+	}
+	for id, secret := range report.Secrets { // the one time that it is shown
+		fmt.Fprintf(c.Out, "client_secret of %s: %s\n", id, secret.Reveal())
+	}
+	fmt.Fprintf(c.Out, "%d created, %d updated, %d unchanged, %d left to their owner\n",
+		len(report.Created), len(report.Updated), len(report.Unchanged), len(report.Skipped))
+	return nil
+}
+
+// Backup copies the database.
+func Backup(ctx context.Context, c *Console, file, to string) error {
+	return withDatabase(ctx, file, func(cfg *Config, db *store.DB) error {
+		if _, err := os.Lstat(to); err == nil {
+			return fmt.Errorf("%s exists already: choose another name", to)
+		}
+		if err := db.Backup(ctx, to); err != nil {
+			return fmt.Errorf("back up: %w", err)
+		}
+		fmt.Fprintf(c.Out, "wrote %s\nIt is of no use without the key ring %s: keep a copy of that too, elsewhere.\n", to, cfg.KeyRing)
+		return nil
+	})
+}
+
+// RingInit creates a key ring.
+func RingInit(c *Console, file string) error {
+	id, err := keys.CreateRing(file)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.Out, "created %s with key %s\nKeep a copy of it apart from the database: without it nothing sealed can be opened again.\n", file, id)
+	return nil
+}
+
+// RingAdd adds a key to a ring.
+func RingAdd(c *Console, file string) error {
+	id, err := keys.AddKey(file)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.Out, "added key %s; copy the file to every node, then run holdfast key ring rewrap\n", id)
+	return nil
+}
+
+// RingRewrap activates the newest key and seals under it what older ones sealed.
+func RingRewrap(ctx context.Context, c *Console, file string) error {
+	return withApp(ctx, file, func(a *App) error {
+		ids := a.Ring.IDs()
+		if err := keys.ActivateKey(a.Config.KeyRing, ids[len(ids)-1]); err != nil {
+			return err
+		}
+		ring, err := keys.LoadRing(a.Config.KeyRing)
+		if err != nil {
+			return err
+		}
+		var tenants []string
+		for _, t := range a.Config.Tenants {
+			tenants = append(tenants, t.Name)
+		}
+		n, err := ring.Rewrap(ctx, a.DB, tenants)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.Out, "sealed %d values again under key %s\n", n, ring.ActiveID())
+		return nil
+	})
+}
+
+// RingDrop removes a key that nothing needs any more.
+func RingDrop(ctx context.Context, c *Console, file, id string) error {
+	return withApp(ctx, file, func(a *App) error {
+		if err := keys.CheckUnused(ctx, a.DB, id); err != nil {
+			return err
+		}
+		if err := keys.DropKey(a.Config.KeyRing, id); err != nil {
+			return err
+		}
+		fmt.Fprintf(c.Out, "dropped key %s; copy the file to every node\n", strings.TrimSpace(id))
+		return nil
+	})
+}

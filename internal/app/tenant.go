@@ -1,0 +1,291 @@
+package app
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/holdfast-iam/holdfast/dpop"
+	"github.com/holdfast-iam/holdfast/internal/account"
+	"github.com/holdfast-iam/holdfast/internal/admin"
+	"github.com/holdfast-iam/holdfast/internal/authn"
+	"github.com/holdfast-iam/holdfast/internal/authorize"
+	"github.com/holdfast-iam/holdfast/internal/clients"
+	"github.com/holdfast-iam/holdfast/internal/consent"
+	"github.com/holdfast-iam/holdfast/internal/discovery"
+	"github.com/holdfast-iam/holdfast/internal/flow"
+	"github.com/holdfast-iam/holdfast/internal/grant"
+	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/limit"
+	"github.com/holdfast-iam/holdfast/internal/login"
+	"github.com/holdfast-iam/holdfast/internal/logout"
+	"github.com/holdfast-iam/holdfast/internal/mail"
+	"github.com/holdfast-iam/holdfast/internal/objects"
+	"github.com/holdfast-iam/holdfast/internal/request"
+	"github.com/holdfast-iam/holdfast/internal/session"
+	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/internal/tokeninfo"
+	"github.com/holdfast-iam/holdfast/internal/tokens"
+	"github.com/holdfast-iam/holdfast/internal/web"
+	"github.com/holdfast-iam/holdfast/jose"
+	"github.com/holdfast-iam/holdfast/oauth"
+	"github.com/holdfast-iam/holdfast/passkey"
+)
+
+// tenant is one issuer, assembled.
+type tenant struct {
+	*TenantConfig
+	app       *App
+	db        *store.DB
+	base      string // path of the issuer
+	signing   *keys.Signing
+	registry  *objects.Registry
+	failures  *limit.Failures
+	minter    *tokens.Minter
+	sessions  *session.Sessions
+	keeper    *flow.Keeper
+	pages     *web.Pages
+	clients   *clients.Authenticator
+	mail      *mail.Queue
+	nonces    *dpop.Nonces
+	admin     *admin.Endpoints // nil without admin_url and socket
+	discovery *discovery.Endpoints
+}
+
+func (a *App) openTenant(ctx context.Context, c *TenantConfig) (t *tenant, err error) {
+	t = &tenant{TenantConfig: c, app: a, db: a.DB.For(c.Name), base: pathOf(c.Issuer)}
+	t.registry = objects.New(t.db)
+	t.registry.Stale = a.feed.Stale
+	t.failures = &limit.Failures{DB: t.db, Now: a.Clock.Now}
+	t.mail = &mail.Queue{DB: t.db, Ring: a.Ring, From: a.Config.Mail.From, Transport: a.Config.Mail.transport(), Log: a.log}
+	t.nonces = dpop.NewNonces(a.Ring.Derive(keys.PurposeNonce))
+	t.sessions = &session.Sessions{DB: t.db, Ring: a.Ring, Now: a.Clock.Now, Idle: c.Lifetimes.SessionIdle, Absolute: c.Lifetimes.SessionAbsolute}
+	t.keeper = &flow.Keeper{DB: t.db, Sealer: a.Ring, Now: a.Clock.Now, Base: t.base}
+	if t.pages, err = web.NewPages(web.Theme{Name: c.DisplayName, Base: t.base}); err != nil {
+		return nil, err
+	}
+	if err := t.openKeys(ctx); err != nil {
+		return nil, err
+	}
+	if err := t.openClients(); err != nil {
+		return nil, err
+	}
+	a.feed.Subscribe(t.heard)
+	t.discovery = &discovery.Endpoints{Offer: t.offer(), Signing: t.signing}
+	t.openAdmin()
+	return t, nil
+}
+
+func (t *tenant) openKeys(ctx context.Context) (err error) {
+	t.signing = keys.NewSigning(keys.SigningConfig{
+		DB: t.db, Ring: t.app.Ring, Algs: t.algs(), Rotate: t.Keys.Rotate, Announce: t.Keys.Announce, Retire: t.Keys.Retire,
+	})
+	if err := t.signing.Load(ctx); err != nil {
+		return err
+	}
+	l := t.Lifetimes
+	t.minter, err = tokens.New(ctx, tokens.Config{
+		Issuer: t.Issuer, DB: t.db, Ring: t.app.Ring, Signing: t.signing, Feed: t.app.feed, Now: t.app.Clock.Now,
+		AccessAlg: t.algs()[0],
+		Lifetimes: tokens.Lifetimes{
+			Access: l.AccessToken, IDToken: l.IDToken, RefreshIdle: l.RefreshIdle, RefreshAbsolute: l.RefreshAbsolute,
+			RefreshRetryWindow: t.RefreshRetryWindow,
+		},
+	})
+	return err
+}
+
+func (t *tenant) algs() []jose.Alg {
+	var algs []jose.Alg
+	for _, name := range t.SigningAlgs {
+		algs = append(algs, jose.Alg(name))
+	}
+	return algs
+}
+
+func (t *tenant) openClients() error {
+	t.clients = &clients.Authenticator{
+		Issuer: t.Issuer, Aliases: []string{t.Issuer + "/token"}, Registry: t.registry, Ring: t.app.Ring,
+		Failures: t.failures, Now: t.app.Clock.Now, KeysAt: t.app.fetch.At,
+	}
+	if t.MTLSIssuer != "" {
+		t.clients.Aliases = append(t.clients.Aliases, t.MTLSIssuer+"/token")
+	}
+	for _, name := range t.ClientCAFiles {
+		pem, err := os.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("client_ca_files: %w", err)
+		}
+		if t.clients.Roots == nil {
+			t.clients.Roots = x509.NewCertPool()
+		}
+		if !t.clients.Roots.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("client_ca_files: %s holds no PEM certificate", name)
+		}
+	}
+	return nil
+}
+
+// heard follows what other nodes, and this one, have changed.
+func (t *tenant) heard(e store.Event) {
+	t.registry.Heard(e)
+	if e.Kind == store.EventObject && (e.Key == "" || e.Tenant == t.Name && strings.HasPrefix(e.Key, "signing_key/")) {
+		if err := t.signing.Reload(context.Background()); err != nil {
+			t.app.log.Error("reload signing keys", "tenant", t.Name, "cause", err)
+		}
+	}
+}
+
+func (t *tenant) offer() discovery.Offer {
+	var claims []string
+	for _, name := range objects.StandardScopes() {
+		if s, err := t.registry.Scope(context.Background(), name); err == nil {
+			claims = append(claims, s.Claims...)
+		}
+	}
+	return discovery.Offer{
+		Issuer: t.Issuer, MTLSIssuer: t.MTLSIssuer, Grants: grant.Types(), AuthMethods: clients.Methods(),
+		AssertionAlgs: clients.AssertionAlgs(), SigningAlgs: t.algs(), Scopes: objects.StandardScopes(),
+		Claims: append([]string{"sub", "acr", "amr", "auth_time"}, claims...), ResponseModes: []string{"query"},
+		Prompts: []string{"none", "login", "consent", "select_account"}, ACRValues: session.ACRValues,
+	}
+}
+
+func (t *tenant) openAdmin() {
+	url := t.AdminURL
+	if url == "" && t.app.Config.Admin.Socket == "" {
+		return
+	}
+	t.admin = &admin.Endpoints{
+		AdminURL: url, DB: t.db, Ring: t.app.Ring, Signing: t.signing, Nonces: t.nonces, Trail: t.app.trail,
+		Now: t.app.Clock.Now, HashPassword: t.app.passwords.Hash, Inspect: t.inspect,
+		DevToken: t.app.devToken(),
+	}
+}
+
+// inspect reads an access token for the admin API.
+func (t *tenant) inspect(ctx context.Context, token string) (*admin.Token, error) {
+	c, err := t.minter.Inspect(ctx, token)
+	if errors.Is(err, tokens.ErrInactive) {
+		return nil, oauth.Refuse(oauth.InvalidToken, "the access token is not valid")
+	}
+	if err != nil {
+		return nil, err
+	}
+	read := &admin.Token{Subject: c.Subject, ClientID: c.ClientID, Audience: c.Audience, Scope: strings.Fields(c.Scope)}
+	if c.Confirmation != nil {
+		read.Bound = *c.Confirmation
+	}
+	return read, nil
+}
+
+// handler is the issuer as its plain listener serves it: pages for people, and the protocol for clients, which have
+// different defences. The protocol alone is what the mutual-TLS listener serves.
+func (t *tenant) handler() (pages, protocol http.Handler, err error) {
+	pageMux, apiMux := web.NewMux(web.PageDoor(t.pages)), web.NewMux(web.OAuthDoor)
+	authorizing := t.authorize()
+	authorizing.MountPages(pageMux.ServeMux)
+	authorizing.MountProtocol(apiMux.ServeMux)
+	if err := t.mountPeople(pageMux.ServeMux); err != nil {
+		return nil, nil, err
+	}
+	(&grant.Endpoints{
+		Issuer: t.Issuer, MTLSIssuer: t.MTLSIssuer, DB: t.db, Registry: t.registry, Clients: t.clients,
+		Tokens: t.minter, Nonces: t.nonces, Now: t.app.Clock.Now,
+	}).Mount(apiMux.ServeMux)
+	(&tokeninfo.Endpoints{
+		Issuer: t.Issuer, MTLSIssuer: t.MTLSIssuer, DB: t.db, Registry: t.registry, Clients: t.clients,
+		Tokens: t.minter, Nonces: t.nonces, Now: t.app.Clock.Now,
+	}).Mount(apiMux.ServeMux)
+	t.discovery.Mount(apiMux.ServeMux)
+	protocol = t.noted(apiMux)
+	// Authorization requests and sign-out arrive from other origins by their nature and protect themselves.
+	protected := t.noted(web.Protect(pageMux, "POST /authorize", "POST /end-session"))
+	both := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if slices.Contains(protocolPaths, r.URL.Path) {
+			protocol.ServeHTTP(w, r)
+			return
+		}
+		protected.ServeHTTP(w, r)
+	})
+	return both, protocol, nil
+}
+
+// protocolPaths are what clients call: refusals there are JSON and never pages.
+var protocolPaths = []string{
+	"/token", "/par", "/introspect", "/revoke", "/userinfo", "/jwks", "/.well-known/openid-configuration",
+}
+
+// noted writes the tenant into the request's event.
+func (t *tenant) noted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		web.EventOf(r.Context()).SetTenant(t.Name)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (t *tenant) authorize() *authorize.Endpoints {
+	return &authorize.Endpoints{
+		Issuer: t.Issuer, MTLSIssuer: t.MTLSIssuer, DB: t.db, Ring: t.app.Ring,
+		Checker: &request.Checker{Issuer: t.Issuer, Registry: t.registry},
+		Clients: t.clients, Sessions: t.sessions, Keeper: t.keeper, Pages: t.pages, Nonces: t.nonces, Now: t.app.Clock.Now,
+		CodeLifetime: t.Lifetimes.Code, PushedLifetime: t.Lifetimes.PushedRequest,
+	}
+}
+
+// mountPeople adds the rooms that people visit.
+func (t *tenant) mountPeople(mux *http.ServeMux) error {
+	rp, err := passkey.New(passkey.Party{ID: t.RelyingPartyID, Name: t.DisplayName, Origins: []string{originOf(t.Issuer)}})
+	if err != nil {
+		return fmt.Errorf("relying party: %w", err)
+	}
+	passkeys := &authn.Passkeys{DB: t.db, RP: rp, Sealer: t.app.Ring, Now: t.app.Clock.Now}
+	codes := &authn.MailedCodes{Ring: t.app.Ring, Mail: t.mail}
+	(&login.Endpoints{
+		DB: t.db, Registry: t.registry, Sessions: t.sessions, Keeper: t.keeper, Pages: t.pages,
+		Passwords: t.app.passwords, Passkeys: passkeys, Failures: t.failures, Trail: t.app.trail, Now: t.app.Clock.Now,
+	}).Mount(mux)
+	(&account.Endpoints{
+		Issuer: t.Issuer, Brand: t.DisplayName, DB: t.db, Sessions: t.sessions, Keeper: t.keeper, Pages: t.pages,
+		Passwords: t.app.passwords, Passkeys: passkeys, Codes: codes, Mail: t.mail, Failures: t.failures, Now: t.app.Clock.Now,
+	}).Mount(mux)
+	(&consent.Endpoints{
+		DB: t.db, Registry: t.registry, Sessions: t.sessions, Keeper: t.keeper, Pages: t.pages, Now: t.app.Clock.Now,
+	}).Mount(mux)
+	(&logout.Endpoints{DB: t.db, Sessions: t.sessions, Sealer: t.app.Ring, Pages: t.pages}).Mount(mux)
+	t.pages.Mount(mux)
+	return nil
+}
+
+// Views are an example of every view of every room, for the test that renders all pages.
+func Views() map[string]any {
+	all := map[string]any{}
+	for _, views := range []map[string]any{consent.Views(), logout.Views(), login.Views(), account.Views()} {
+		for page, view := range views {
+			all[page] = view
+		}
+	}
+	return all
+}
+
+func pathOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.EscapedPath()
+}
+
+func originOf(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}

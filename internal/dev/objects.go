@@ -1,0 +1,125 @@
+package dev
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/oauth"
+)
+
+// Names in the landscape.
+const (
+	partnerName = "partner.example"
+	scopeRead   = "orders.read"
+	scopeWrite  = "orders.write"
+)
+
+// m is an object as a file holds it.
+type m = map[string]any
+
+// writeObjects writes the files that the running system is brought into line with at every start.
+func (l *landscape) writeObjects() error {
+	if err := os.MkdirAll(l.path("objects"), 0o700); err != nil {
+		return fmt.Errorf("make folder: %w", err)
+	}
+	clients, err := l.clients()
+	if err != nil {
+		return err
+	}
+	for name, docs := range map[string][]m{"apis": l.apis(), "clients": clients, "users": l.users()} {
+		var text []byte
+		for _, d := range docs {
+			data, err := json.MarshalIndent(d, "", "  ")
+			if err != nil {
+				return fmt.Errorf("marshal %s: %w", name, err)
+			}
+			text = append(append(text, "---\n"...), append(data, '\n')...)
+		}
+		if err := keys.WriteFile(l.path("objects", name+".yaml"), text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// adminScopes are what a token for the admin API may say.
+const adminScopes = "admin.clients.read admin.clients.write admin.users.read admin.users.write admin.apis.read admin.apis.write admin.scopes.read admin.scopes.write admin.keys.read admin.keys.write admin.audits.read"
+
+func (l *landscape) apis() []m {
+	return []m{
+		{"kind": "scope", "name": scopeRead, "title": "Read your orders", "description": "Sees what you have ordered."},
+		{"kind": "scope", "name": scopeWrite, "title": "Place orders for you", "description": "Orders in your name."},
+		{"kind": "api", "resource": l.api(), "name": "Orders", "scopes": []string{scopeRead, scopeWrite}, "introspectors": []string{"demo-api"}},
+		{"kind": "api", "resource": l.admin(), "name": "Administration", "scopes": fields(adminScopes)},
+	}
+}
+
+func (l *landscape) clients() ([]m, error) {
+	jwt, err := l.clientKey("partner_jwt")
+	if err != nil {
+		return nil, err
+	}
+	spa, err := l.clientKey("spa")
+	if err != nil {
+		return nil, err
+	}
+	cli, err := l.clientKey("admin_cli")
+	if err != nil {
+		return nil, err
+	}
+	resources := []string{l.api()}
+	code := []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}
+	return []m{
+		{
+			"kind": "client", "client_id": "partner-mtls", "client_name": "Partner with a certificate",
+			"token_endpoint_auth_method": oauth.AuthTLSClient, "tls_client_auth_subject_dn": "CN=" + partnerName + ",O=Holdfast",
+			"grant_types": append([]string{oauth.GrantClientCredentials}, code...), "redirect_uris": []string{"https://" + partnerName + "/callback"},
+			"scope": "openid profile email " + scopeRead + " " + scopeWrite, "resources": resources, "tls_client_certificate_bound_access_tokens": true,
+		},
+		{
+			"kind": "client", "client_id": "partner-jwt", "client_name": "Partner with a key",
+			"token_endpoint_auth_method": oauth.AuthPrivateKeyJWT, "jwks": jwt, "grant_types": []string{oauth.GrantClientCredentials},
+			"scope": scopeRead + " " + scopeWrite, "resources": resources, "dpop_bound_access_tokens": true,
+		},
+		{
+			"kind": "client", "client_id": "web-confidential", "client_name": "Web shop", "client_secret": l.Secrets.Web,
+			"token_endpoint_auth_method": oauth.AuthSecretBasic, "grant_types": code, "redirect_uris": []string{l.app() + "/shop/callback"},
+			"scope": "openid profile email address phone offline_access " + scopeRead, "resources": resources, "dpop_bound_access_tokens": true,
+		},
+		{
+			"kind": "client", "client_id": "native-public", "client_name": "Command-line app", "application_type": "native",
+			"token_endpoint_auth_method": oauth.AuthNone, "grant_types": code, "redirect_uris": []string{"http://127.0.0.1/callback"},
+			"scope": "openid profile email offline_access " + scopeRead, "resources": resources, "dpop_bound_access_tokens": true,
+		},
+		{
+			"kind": "client", "client_id": "spa", "client_name": "Demo app", "token_endpoint_auth_method": oauth.AuthPrivateKeyJWT, "jwks": spa,
+			"grant_types": code, "redirect_uris": []string{l.app() + "/callback"}, "first_party": true,
+			"scope": "openid profile email " + scopeRead + " " + scopeWrite, "resources": resources, "dpop_bound_access_tokens": true,
+		},
+		{
+			"kind": "client", "client_id": "demo-api", "client_name": "Orders API", "client_secret": l.Secrets.ResourceAS,
+			"token_endpoint_auth_method": oauth.AuthSecretBasic, "grant_types": []string{oauth.GrantClientCredentials}, "scope": scopeRead,
+		},
+		{
+			"kind": "client", "client_id": "admin-cli", "client_name": "Administration", "token_endpoint_auth_method": oauth.AuthPrivateKeyJWT,
+			"jwks": cli, "grant_types": []string{oauth.GrantClientCredentials}, "scope": adminScopes, "resources": []string{l.admin()}, "dpop_bound_access_tokens": true,
+		},
+	}, nil
+}
+
+func (l *landscape) users() []m {
+	return []m{
+		{
+			"kind": "user", "username": "alice@example.com", "password": l.Secrets.Alice,
+			"name": "Alice Adams", "given_name": "Alice", "family_name": "Adams", "middle_name": "Beatrix", "nickname": "Al",
+			"preferred_username": "alice", "profile": "https://example.com/alice", "picture": "https://example.com/alice.png",
+			"website": "https://alice.example.com", "gender": "female", "birthdate": "1990-04-01", "zoneinfo": "Europe/Berlin",
+			"locale": "en-GB", "email": "alice@example.com", "email_verified": true,
+			"phone_number": "+49 30 1234567", "phone_number_verified": false,
+			"address": m{"formatted": "1 High Street\nBerlin 10115\nGermany", "street_address": "1 High Street", "locality": "Berlin", "region": "Berlin", "postal_code": "10115", "country": "DE"},
+		},
+		{"kind": "user", "username": "bob@example.com", "password": l.Secrets.Bob, "name": "Bob Brown", "email": "bob@example.com", "email_verified": true},
+	}
+}
