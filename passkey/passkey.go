@@ -8,21 +8,20 @@
 package passkey
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-webauthn/webauthn/protocol"
-	"github.com/go-webauthn/webauthn/protocol/webauthncose"
 	"github.com/go-webauthn/webauthn/webauthn"
 )
 
 // Life is how long a ceremony may take.
 const Life = 5 * time.Minute
 
-// maxResponse is the largest answer of a browser that is read.
+// maxResponse is the largest answer of a browser that is read, in bytes.
 const maxResponse = 64 << 10
 
 // Errors of the Finish functions; the text says what was wrong, for the log.
@@ -58,23 +57,13 @@ type Credential struct {
 }
 
 // BackupEligible says whether the passkey may be synced to other devices.
-func (c Credential) BackupEligible() bool { return c.Flags&flagBE != 0 }
+func (c Credential) BackupEligible() bool { return c.Flags&FlagBackupEligible != 0 }
 
-// Flags of the authenticator data (WebAuthn §6.1).
-const (
-	flagBE = 1 << 3
-)
+// FlagBackupEligible is the bit BE of the authenticator data (WebAuthn §6.1).
+const FlagBackupEligible = 1 << 3
 
-// Assertion is a successful login.
-type Assertion struct {
-	UserHandle, CredentialID []byte
-	SignCount                uint32 // to be stored
-	Flags                    byte   // to be stored
-	DeviceBound              bool   // the key cannot leave its device
-	// BackupEligibleChanged says that a passkey stored as bound to its device now says that it may be synced, which
-	// some providers do once. It was accepted; the owner should be told.
-	BackupEligibleChanged bool
-}
+// keptFlags are those a credential is stored with: UP, UV, BE, BS.
+const keptFlags = 1<<0 | 1<<2 | FlagBackupEligible | 1<<4
 
 // RP runs ceremonies for one party.
 type RP struct {
@@ -92,6 +81,8 @@ func New(p Party) (*RP, error) {
 			RequireResidentKey: &required, ResidentKey: protocol.ResidentKeyRequirementRequired,
 			UserVerification: protocol.VerificationRequired,
 		},
+		// Some password managers answer extensions that nobody has asked for. Nothing here reads them.
+		ExtensionsUnsolicitedOutputPolicy: protocol.UnsolicitedOutputPolicyIgnore,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("passkey: relying party: %w", err)
@@ -113,7 +104,7 @@ type state struct {
 	Session webauthn.SessionData `json:"session"`
 }
 
-func sealState(kind string, s *webauthn.SessionData, now time.Time) ([]byte, error) {
+func packState(kind string, s *webauthn.SessionData, now time.Time) ([]byte, error) {
 	s.Expires = time.Time{} // the library would ask the wall clock
 	data, err := json.Marshal(state{Kind: kind, Until: now.Add(Life), Session: *s})
 	if err != nil {
@@ -122,131 +113,25 @@ func sealState(kind string, s *webauthn.SessionData, now time.Time) ([]byte, err
 	return data, nil
 }
 
-func openState(kind string, data []byte, now time.Time) (webauthn.SessionData, error) {
+// openState reads the state of a ceremony that has not expired, and bounds the answer to it.
+func openState(kind string, data, response []byte, now time.Time) (webauthn.SessionData, error) {
 	var s state
 	if err := json.Unmarshal(data, &s); err != nil || s.Kind != kind || !now.Before(s.Until) {
 		return webauthn.SessionData{}, ErrState
 	}
+	if len(response) > maxResponse {
+		return webauthn.SessionData{}, fmt.Errorf("%w: too long", ErrResponse)
+	}
 	return s.Session, nil
 }
 
-// parameters are the algorithms offered: ES256, RS256 for older platforms, EdDSA.
-var parameters = []protocol.CredentialParameter{
-	{Type: protocol.PublicKeyCredentialType, Algorithm: webauthncose.AlgES256},
-	{Type: protocol.PublicKeyCredentialType, Algorithm: webauthncose.AlgRS256},
-	{Type: protocol.PublicKeyCredentialType, Algorithm: webauthncose.AlgEdDSA},
-}
-
-// BeginRegistration returns PublicKeyCredentialCreationOptionsJSON for the browser, and the state. Authenticators that
-// hold a passkey of the user already are excluded.
-func (rp *RP) BeginRegistration(u User, now time.Time) (options json.RawMessage, ceremony []byte, err error) {
-	owned := libraryUser{u}
-	var exclude []protocol.CredentialDescriptor
-	for _, c := range owned.WebAuthnCredentials() {
-		exclude = append(exclude, c.Descriptor())
+// checkOrigin compares the origin as it is (§7.1 step 9, §7.2 step 13). The library forgives other spellings and a path
+// behind it, which no browser sends.
+func (rp *RP) checkOrigin(c protocol.CollectedClientData) error {
+	if !slices.Contains(rp.party.Origins, c.Origin) {
+		return fmt.Errorf("%w: the origin is another one", ErrResponse)
 	}
-	creation, session, err := rp.lib.BeginRegistration(owned,
-		webauthn.WithExclusions(exclude), webauthn.WithCredentialParameters(parameters))
-	if err != nil {
-		return nil, nil, fmt.Errorf("passkey: begin registration: %w", err)
-	}
-	if options, err = json.Marshal(creation.Response); err != nil {
-		return nil, nil, fmt.Errorf("passkey: marshal options: %w", err)
-	}
-	ceremony, err = sealState(kindRegistration, session, now)
-	return options, ceremony, err
-}
-
-// FinishRegistration verifies RegistrationResponseJSON (WebAuthn §7.1) and returns the new passkey.
-func (rp *RP) FinishRegistration(u User, ceremony, response []byte, now time.Time) (Credential, error) {
-	session, err := openState(kindRegistration, ceremony, now)
-	if err != nil {
-		return Credential{}, err
-	}
-	if len(response) > maxResponse {
-		return Credential{}, fmt.Errorf("%w: too long", ErrResponse)
-	}
-	parsed, err := protocol.ParseCredentialCreationResponseBytes(response)
-	if err != nil {
-		return Credential{}, fmt.Errorf("%w: %s", ErrResponse, detail(err))
-	}
-	made, err := rp.lib.CreateCredential(libraryUser{u}, session, parsed)
-	if err != nil {
-		return Credential{}, fmt.Errorf("%w: %s", ErrResponse, detail(err))
-	}
-	c := Credential{
-		ID: made.ID, PublicKey: made.PublicKey, AAGUID: made.Authenticator.AAGUID, SignCount: made.Authenticator.SignCount,
-		Flags: byte(made.Flags.ProtocolValue()), AttestationFormat: made.AttestationFormat, RPID: rp.party.ID,
-	}
-	for _, t := range made.Transport {
-		c.Transports = append(c.Transports, string(t))
-	}
-	return c, nil
-}
-
-// BeginLogin returns PublicKeyCredentialRequestOptionsJSON for the browser, and the state. It names no passkeys: the
-// browser offers those it has.
-func (rp *RP) BeginLogin(now time.Time) (options json.RawMessage, ceremony []byte, err error) {
-	assertion, session, err := rp.lib.BeginDiscoverableLogin(webauthn.WithUserVerification(protocol.VerificationRequired))
-	if err != nil {
-		return nil, nil, fmt.Errorf("passkey: begin login: %w", err)
-	}
-	if options, err = json.Marshal(assertion.Response); err != nil {
-		return nil, nil, fmt.Errorf("passkey: marshal options: %w", err)
-	}
-	ceremony, err = sealState(kindLogin, session, now)
-	return options, ceremony, err
-}
-
-// FinishLogin verifies AuthenticationResponseJSON (WebAuthn §7.2). find gives the owner of a passkey with all of their
-// passkeys, or ErrUnknown.
-func (rp *RP) FinishLogin(ceremony, response []byte, now time.Time, find func(rawID, userHandle []byte) (User, error)) (Assertion, error) {
-	session, err := openState(kindLogin, ceremony, now)
-	if err != nil {
-		return Assertion{}, err
-	}
-	if len(response) > maxResponse {
-		return Assertion{}, fmt.Errorf("%w: too long", ErrResponse)
-	}
-	parsed, err := protocol.ParseCredentialRequestResponseBytes(response)
-	if err != nil {
-		return Assertion{}, fmt.Errorf("%w: %s", ErrResponse, detail(err))
-	}
-	data := parsed.Response.AuthenticatorData
-	var stored Credential
-	var findErr error
-	changed := false
-	owner := func(rawID, handle []byte) (webauthn.User, error) {
-		var u User
-		if u, findErr = find(rawID, handle); findErr != nil {
-			return nil, findErr
-		}
-		for i, c := range u.Passkeys {
-			if !bytes.Equal(c.ID, rawID) {
-				continue
-			}
-			stored = c
-			// The library refuses any change of BE. From 0 to 1 it happens in the field, and the signature covers it.
-			if changed = !c.BackupEligible() && data.Flags.HasBackupEligible(); changed {
-				u.Passkeys[i].Flags |= flagBE
-			}
-		}
-		return libraryUser{u}, nil
-	}
-	_, used, err := rp.lib.ValidatePasskeyLogin(owner, session, parsed)
-	if findErr != nil {
-		return Assertion{}, findErr
-	}
-	if err != nil {
-		return Assertion{}, fmt.Errorf("%w: %s", ErrResponse, detail(err))
-	}
-	if stored.SignCount > 0 && data.Counter <= stored.SignCount && !data.Flags.HasBackupEligible() {
-		return Assertion{}, ErrCloned
-	}
-	return Assertion{
-		UserHandle: parsed.Response.UserHandle, CredentialID: used.ID, SignCount: data.Counter,
-		Flags: byte(data.Flags) & 0x1f, DeviceBound: !data.Flags.HasBackupEligible(), BackupEligibleChanged: changed,
-	}, nil
+	return nil
 }
 
 // detail is the part of the library's errors that says something.

@@ -2,9 +2,14 @@ package passkey_test
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/holdfast-iam/holdfast/passkey"
 	"github.com/holdfast-iam/holdfast/passkey/passkeytest"
@@ -88,10 +93,22 @@ func TestRegisterAndSignIn(t *testing.T) {
 func TestWebAuthn_7_2_EachWrongPointIsRefused(t *testing.T) {
 	for name, spoil := range map[string]func(*passkeytest.Authenticator){
 		"origin of a sibling": func(a *passkeytest.Authenticator) { a.Origin = "https://evil.holdfast.localhost:8443" },
+		"origin of the party": func(a *passkeytest.Authenticator) { a.Origin = "https://holdfast.localhost:8443" },
 		"another port":        func(a *passkeytest.Authenticator) { a.Origin = "https://login.holdfast.localhost:9999" },
+		"plain HTTP":          func(a *passkeytest.Authenticator) { a.Origin = "http://login.holdfast.localhost:8443" },
+		"origin with a path":  func(a *passkeytest.Authenticator) { a.Origin = origin + "/login" },
+		"origin in capitals":  func(a *passkeytest.Authenticator) { a.Origin = "https://LOGIN.holdfast.localhost:8443" },
+		"no origin":           func(a *passkeytest.Authenticator) { a.Origin = "" },
+		"frame of another":    func(a *passkeytest.Authenticator) { a.CrossOrigin = true },
+		"ceremony type":       func(a *passkeytest.Authenticator) { a.Type = "webauthn.create" },
 		"rp id":               func(a *passkeytest.Authenticator) { a.RPID = "evil.localhost" },
+		"rp id of the origin": func(a *passkeytest.Authenticator) { a.RPID = "login.holdfast.localhost" },
 		"challenge":           func(a *passkeytest.Authenticator) { a.Challenge = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" },
 		"user verification":   func(a *passkeytest.Authenticator) { a.SkipVerification = true },
+		"user presence":       func(a *passkeytest.Authenticator) { a.SkipPresence = true },
+		"backup flags":        func(a *passkeytest.Authenticator) { a.BackedUpOnly = true },
+		"user handle":         func(a *passkeytest.Authenticator) { a.Handle = []byte("mallory") },
+		"no user handle":      func(a *passkeytest.Authenticator) { a.Handle = []byte{} },
 		"signature": func(a *passkeytest.Authenticator) {
 			if err := a.ForgeKey(); err != nil {
 				t.Fatal(err)
@@ -109,8 +126,37 @@ func TestWebAuthn_7_2_EachWrongPointIsRefused(t *testing.T) {
 	}
 }
 
-func TestWebAuthn_7_1_RegistrationVerifiesTheUser(t *testing.T) {
-	rp, a := party(t), &passkeytest.Authenticator{Origin: origin, SkipVerification: true}
+func TestWebAuthn_7_1_EachWrongPointIsRefused(t *testing.T) {
+	for name, a := range map[string]*passkeytest.Authenticator{
+		"origin":            {Origin: "https://evil.holdfast.localhost:8443"},
+		"rp id":             {Origin: origin, RPID: "evil.localhost"},
+		"challenge":         {Origin: origin, Challenge: "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"},
+		"ceremony type":     {Origin: origin, Type: "webauthn.get"},
+		"frame of another":  {Origin: origin, CrossOrigin: true},
+		"user verification": {Origin: origin, SkipVerification: true},
+		"user presence":     {Origin: origin, SkipPresence: true},
+		"backup flags":      {Origin: origin, BackedUpOnly: true},
+		"not discoverable":  {Origin: origin, NotResident: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rp := party(t)
+			options, state, err := rp.BeginRegistration(user(), now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := a.Create(options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := rp.FinishRegistration(user(), state, response, now); !errors.Is(err, passkey.ErrResponse) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestWebAuthn_7_1_RegistrationIsForOneUser(t *testing.T) {
+	rp, a := party(t), &passkeytest.Authenticator{Origin: origin}
 	options, state, err := rp.BeginRegistration(user(), now)
 	if err != nil {
 		t.Fatal(err)
@@ -119,8 +165,49 @@ func TestWebAuthn_7_1_RegistrationVerifiesTheUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := rp.FinishRegistration(user(), state, response, now); !errors.Is(err, passkey.ErrResponse) {
+	other := passkey.User{Handle: bytes.Repeat([]byte{8}, 32), Name: "mallory"}
+	if _, err := rp.FinishRegistration(other, state, response, now); !errors.Is(err, passkey.ErrResponse) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The options are what browsers act on: nothing weaker may slip in with a new release of the library.
+func TestWebAuthn_5_4_Options(t *testing.T) {
+	rp, a := party(t), &passkeytest.Authenticator{Origin: origin}
+	u := register(t, rp, a)
+	created, _, err := rp.BeginRegistration(u, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := rp.BeginLogin(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := base64.RawURLEncoding.EncodeToString(u.Passkeys[0].ID)
+	handle := base64.RawURLEncoding.EncodeToString(u.Handle)
+	for _, c := range []struct {
+		options json.RawMessage
+		want    string
+	}{
+		{created, `{"rp":{"name":"Holdfast","id":"holdfast.localhost"},"user":{"name":"alice","displayName":"Alice","id":"` + handle + `"},
+			"pubKeyCredParams":[{"type":"public-key","alg":-7},{"type":"public-key","alg":-257},{"type":"public-key","alg":-8}],
+			"authenticatorSelection":{"requireResidentKey":true,"residentKey":"required","userVerification":"required"},
+			"excludeCredentials":[{"type":"public-key","id":"` + id + `","transports":["internal"]}],
+			"attestation":"none","extensions":{"credProps":true},"timeout":300000}`},
+		{got, `{"rpId":"holdfast.localhost","userVerification":"required","timeout":300000}`},
+	} {
+		var have, want map[string]any
+		if err := errors.Join(json.Unmarshal(c.options, &have), json.Unmarshal([]byte(c.want), &want)); err != nil {
+			t.Fatal(err)
+		}
+		challenge, err := base64.RawURLEncoding.DecodeString(fmt.Sprint(have["challenge"]))
+		if err != nil || len(challenge) != 32 {
+			t.Errorf("challenge of %d bytes, %v", len(challenge), err)
+		}
+		delete(have, "challenge")
+		if diff := cmp.Diff(want, have); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 
@@ -159,7 +246,13 @@ func TestBackupEligibility(t *testing.T) {
 	if err != nil || !got.BackupEligibleChanged || got.DeviceBound {
 		t.Errorf("0 to 1: %+v, %v", got, err)
 	}
+	if u.Passkeys[0].BackupEligible() {
+		t.Error("the caller's own value was changed")
+	}
 	u.Passkeys[0].Flags = got.Flags
+	if got, err := login(t, rp, a, u); err != nil || got.BackupEligibleChanged {
+		t.Errorf("the second time: %+v, %v", got, err)
+	}
 	a.Synced = false
 	if _, err := login(t, rp, a, u); !errors.Is(err, passkey.ErrResponse) {
 		t.Errorf("1 to 0: %v", err)
@@ -174,8 +267,40 @@ func TestCounterGoingBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.Passkeys[0].SignCount = got.SignCount
-	a.Counter = 3
-	if _, err := login(t, rp, a, u); !errors.Is(err, passkey.ErrCloned) {
+	for name, next := range map[string]uint32{"back": 3, "the same": got.SignCount - 1, "none": 0} {
+		a.Counter = next
+		if _, err := login(t, rp, a, u); !errors.Is(err, passkey.ErrCloned) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	a.Counter = got.SignCount
+	if _, err := login(t, rp, a, u); err != nil {
+		t.Errorf("on: %v", err)
+	}
+}
+
+func TestCountersOfSyncedPasskeysDoNotCount(t *testing.T) {
+	rp, a := party(t), &passkeytest.Authenticator{Origin: origin, Counter: 5, Synced: true}
+	u := register(t, rp, a)
+	u.Passkeys[0].SignCount = 9
+	if _, err := login(t, rp, a, u); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUnknownPasskey(t *testing.T) {
+	rp, a := party(t), &passkeytest.Authenticator{Origin: origin}
+	register(t, rp, a)
+	options, state, err := rp.BeginLogin(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := a.Get(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := func([]byte, []byte) (passkey.User, error) { return passkey.User{}, passkey.ErrUnknown }
+	if _, err := rp.FinishLogin(state, response, now, nobody); !errors.Is(err, passkey.ErrUnknown) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -21,11 +21,19 @@ type Authenticator struct {
 	Origin string
 	RPID   string // "" takes that of the options
 	Synced bool   // keys are backup-eligible and backed up
+	// Counter is the signature counter of all keys, one more with each answer; 0 for authenticators without.
+	Counter uint32
 	// Wrong points, for negatives.
 	SkipVerification bool   // UV = 0
+	SkipPresence     bool   // UP = 0
+	BackedUpOnly     bool   // BS = 1 although BE = 0, which is invalid
+	NotResident      bool   // the new key is not discoverable, says the browser (credProps)
+	CrossOrigin      bool   // the page was in a frame of another origin
 	Challenge        string // instead of that of the options
-	Counter          uint32 // signature counter of all keys; 0 for authenticators without
-	keys             []key
+	Type             string // of the ceremony, instead of webauthn.create or webauthn.get
+	Handle           []byte // user handle of the answer, instead of the key's
+
+	keys []key
 }
 
 type key struct {
@@ -94,7 +102,7 @@ func (a *Authenticator) Create(options []byte) ([]byte, error) {
 	return answer(k.id, map[string]any{
 		"clientDataJSON": b64.EncodeToString(a.clientData("webauthn.create", o.Challenge)), "attestationObject": b64.EncodeToString(object),
 		"transports": []string{"internal"},
-	})
+	}, map[string]any{"credProps": map[string]any{"rk": !a.NotResident}})
 }
 
 // Get answers PublicKeyCredentialRequestOptionsJSON with the newest key.
@@ -120,10 +128,13 @@ func (a *Authenticator) Get(options []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.Handle != nil {
+		k.handle = a.Handle
+	}
 	return answer(k.id, map[string]any{
 		"clientDataJSON": b64.EncodeToString(client), "authenticatorData": b64.EncodeToString(data),
 		"signature": b64.EncodeToString(signature), "userHandle": b64.EncodeToString(k.handle),
-	})
+	}, map[string]any{})
 }
 
 // ForgeKey replaces the private keys, so that signatures are of a key nobody registered.
@@ -142,12 +153,17 @@ func (a *Authenticator) data(rpID string, flags byte) []byte {
 	if a.RPID != "" {
 		rpID = a.RPID
 	}
-	flags |= userPresent
+	if !a.SkipPresence {
+		flags |= userPresent
+	}
 	if !a.SkipVerification {
 		flags |= userVerified
 	}
 	if a.Synced {
-		flags |= backupAble | backedUp
+		flags |= backupAble
+	}
+	if a.Synced || a.BackedUpOnly {
+		flags |= backedUp
 	}
 	hash := sha256.Sum256([]byte(rpID))
 	return binary.BigEndian.AppendUint32(append(hash[:], flags), a.Counter)
@@ -157,14 +173,17 @@ func (a *Authenticator) clientData(kind, challenge string) []byte {
 	if a.Challenge != "" {
 		challenge = a.Challenge
 	}
-	data, _ := json.Marshal(map[string]any{"type": kind, "challenge": challenge, "origin": a.Origin, "crossOrigin": false})
+	if a.Type != "" {
+		kind = a.Type
+	}
+	data, _ := json.Marshal(map[string]any{"type": kind, "challenge": challenge, "origin": a.Origin, "crossOrigin": a.CrossOrigin})
 	return data // a map of strings always marshals
 }
 
-func answer(id []byte, response map[string]any) ([]byte, error) {
+func answer(id []byte, response, extensions map[string]any) ([]byte, error) {
 	return json.Marshal(map[string]any{
 		"id": b64.EncodeToString(id), "rawId": b64.EncodeToString(id), "type": "public-key", "response": response,
-		"clientExtensionResults": map[string]any{}, "authenticatorAttachment": "platform",
+		"clientExtensionResults": extensions, "authenticatorAttachment": "platform",
 	})
 }
 
