@@ -53,8 +53,13 @@ type Token struct {
 	Payload []byte
 }
 
-// Claims reads the payload strictly into v.
-func (t *Token) Claims(v any) error { return Unmarshal(t.Payload, v) }
+// Claims reads the payload strictly into v, as Unmarshal does; it must be a JSON object (RFC 7519 §7.2).
+func (t *Token) Claims(v any) error {
+	if !bytes.HasPrefix(bytes.TrimLeft(t.Payload, " \t\r\n"), []byte("{")) {
+		return fmt.Errorf("%w: the payload is not a JSON object", ErrMalformed)
+	}
+	return Unmarshal(t.Payload, v)
+}
 
 // header has the members of RFC 7515 §4.1 that mean something here, if only refusal.
 type header struct {
@@ -96,18 +101,18 @@ func Verify(compact string, algs []Alg, keys ...Key) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	tried := false
+	keys = Set{Keys: keys}.Find(h.Kid, alg)
+	if len(keys) == 0 {
+		return nil, ErrNoKey
+	}
+	jws, err := parse(compact, alg)
+	if err != nil {
+		return nil, err
+	}
 	for _, k := range keys {
-		if !k.Fits(alg) || h.Kid != "" && k.ID() != "" && h.Kid != k.ID() {
-			continue
-		}
-		tried = true
-		if k.verify(compact, alg) {
+		if _, err := jws.Verify(k.public); err == nil {
 			return h.token(payload), nil
 		}
-	}
-	if !tried {
-		return nil, ErrNoKey
 	}
 	return nil, ErrSignature
 }
@@ -126,15 +131,21 @@ func VerifyEmbedded(compact string, algs []Alg) (*Token, error) {
 	if h.JWK == nil {
 		return nil, fmt.Errorf("%w: header jwk is missing", ErrMalformed)
 	}
+	if holdsSecret(h.JWK) {
+		return nil, fmt.Errorf("%w: header jwk is not a public key", ErrMalformed)
+	}
 	k, err := ParseKey(h.JWK)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: header jwk: %w", ErrMalformed, err)
-	case k.IsPrivate():
-		return nil, fmt.Errorf("%w: header jwk is a private key", ErrMalformed)
 	case !k.Fits(alg):
 		return nil, ErrAlgorithm
-	case !k.verify(compact, alg):
+	}
+	jws, err := parse(compact, alg)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := jws.Verify(k.public); err != nil {
 		return nil, ErrSignature
 	}
 	t := h.token(payload)
@@ -156,29 +167,36 @@ func allowed(name string, algs []Alg) (Alg, error) {
 	return "", ErrAlgorithm
 }
 
-// strict is base64url without padding whose last character has no stray bits; the decoder of encoding/base64 skips
-// line breaks, so those are looked for separately.
+// strict is base64url without padding whose last character has no stray bits.
 var strict = base64.RawURLEncoding.Strict()
+
+// decode reads canonical base64url (RFC 7515 §2). encoding/base64 skips line breaks, so those are looked for first.
+func decode(s string) ([]byte, error) {
+	if i := strings.IndexAny(s, "\r\n"); i >= 0 {
+		return nil, base64.CorruptInputError(i)
+	}
+	return strict.DecodeString(s)
+}
 
 // split takes a compact JWS apart and refuses what RFC 7515 §5.2 and RFC 8725 §3 tell to refuse.
 func split(compact string) (*header, []byte, error) {
 	if len(compact) > MaxToken {
 		return nil, nil, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, MaxToken)
 	}
-	if strings.ContainsAny(compact, "\r\n") || strings.Count(compact, ".") != 2 {
+	if strings.Count(compact, ".") != 2 {
 		return nil, nil, fmt.Errorf("%w: not a compact JWS", ErrMalformed)
 	}
 	first, rest, _ := strings.Cut(compact, ".")
 	second, third, _ := strings.Cut(rest, ".")
-	rawHeader, err := strict.DecodeString(first)
+	rawHeader, err := decode(first)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: header is not base64url", ErrMalformed)
 	}
-	payload, err := strict.DecodeString(second)
+	payload, err := decode(second)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: payload is not base64url", ErrMalformed)
 	}
-	if _, err := strict.DecodeString(third); err != nil || third == "" {
+	if _, err := decode(third); err != nil || third == "" {
 		return nil, nil, fmt.Errorf("%w: signature is not base64url", ErrMalformed)
 	}
 	h := new(header)
@@ -196,14 +214,13 @@ func split(compact string) (*header, []byte, error) {
 	return h, payload, nil
 }
 
-// verify reports whether the key made the signature with exactly this algorithm.
-func (k Key) verify(compact string, alg Alg) bool {
+// parse hands a token that split has taken to the JOSE library, which may use this one algorithm.
+func parse(compact string, alg Alg) (*jose.JSONWebSignature, error) {
 	jws, err := jose.ParseSignedCompact(compact, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
 	if err != nil {
-		return false
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	_, err = jws.Verify(k.public)
-	return err == nil
+	return jws, nil
 }
 
 // rawValue keeps the bytes of a JSON value; nil where the member is absent.

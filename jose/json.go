@@ -1,58 +1,56 @@
 package jose
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
 	strictjson "github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
-// maxDepth is how deep objects and arrays may nest.
-const maxDepth = 32
+// Bounds on JSON from outside.
+const (
+	MaxJSON  = 8 << 20 // bytes; whoever reads less has its own, smaller bound
+	maxDepth = 32      // how deep objects and arrays may nest
+)
 
 // Unmarshal reads one JSON value strictly: UTF-8, no duplicate member names, member names compared with their case,
-// nothing after the value, at most 32 levels. It is what every JSON from outside is read with.
+// nothing after the value, at most MaxJSON bytes and 32 levels (RFC 8259 §4 and §9, RFC 8725 §2.8). It is what every
+// JSON from outside is read with.
 func Unmarshal(data []byte, v any) error {
-	if err := checkDepth(data); err != nil {
-		return err
+	if len(data) > MaxJSON {
+		return fmt.Errorf("jose: JSON is longer than %d bytes", MaxJSON)
+	}
+	if deeper(data, maxDepth) {
+		return fmt.Errorf("jose: JSON nests deeper than %d", maxDepth)
 	}
 	return strictjson.Unmarshal(data, v)
 }
 
-func checkDepth(data []byte) error {
-	depth, deep := 0, 0
-	for _, b := range data { // brackets inside strings only make the bound stricter to reach, so look properly then
-		switch b {
-		case '{', '[':
-			depth++
-			deep = max(deep, depth)
-		case '}', ']':
+// deeper counts open brackets outside strings. Up to the first syntax error, where the parser stops, it sees the same
+// structure as the parser.
+func deeper(data []byte, limit int) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth > limit {
+				return true
+			}
+		case c == '}' || c == ']':
 			depth--
 		}
 	}
-	if deep <= maxDepth {
-		return nil
-	}
-	d := jsontext.NewDecoder(bytes.NewReader(data))
-	for {
-		_, err := d.ReadToken()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if d.StackDepth() > maxDepth {
-			return fmt.Errorf("jose: JSON nests deeper than %d", maxDepth)
-		}
-	}
+	return false
 }
 
 // NumericDate is a time in a claim: seconds since 1970 UTC, possibly with a fraction (RFC 7519 §2). Zero is absent.
@@ -77,11 +75,9 @@ func (d *NumericDate) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Audience is the claim aud: one string or an array of them (RFC 7519 §4.1.3).
+// Audience is the claim aud: one string or an array of strings (RFC 7519 §4.1.3). Both forms read into a list; whoever
+// has to tell them apart, as FAPI 2.0 §5.3.2.1 does, reads the claim as raw JSON first.
 type Audience []string
-
-// Single says that the claim was written as, or will be written as, one string.
-func (a Audience) Single() bool { return len(a) == 1 }
 
 // MarshalJSON writes a single audience as a string.
 func (a Audience) MarshalJSON() ([]byte, error) {
@@ -91,17 +87,20 @@ func (a Audience) MarshalJSON() ([]byte, error) {
 	return json.Marshal([]string(a))
 }
 
-// UnmarshalJSON accepts both forms. An array of one keeps being an array only for who asks the raw payload.
+// UnmarshalJSON accepts both forms, and null in neither.
 func (a *Audience) UnmarshalJSON(data []byte) error {
-	var one string
-	if strictjson.Unmarshal(data, &one) == nil {
-		*a = Audience{one}
+	var one *string
+	if strictjson.Unmarshal(data, &one) == nil && one != nil {
+		*a = Audience{*one}
 		return nil
 	}
-	var many []string
-	if err := strictjson.Unmarshal(data, &many); err != nil {
+	var many []*string
+	if err := strictjson.Unmarshal(data, &many); err != nil || many == nil || slices.Contains(many, nil) {
 		return errors.New("jose: aud is neither a string nor an array of strings")
 	}
-	*a = many
+	*a = make(Audience, len(many))
+	for i, s := range many {
+		(*a)[i] = *s
+	}
 	return nil
 }

@@ -8,9 +8,10 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"math"
 	"slices"
 
 	jose "github.com/go-jose/go-jose/v4"
@@ -22,7 +23,7 @@ const (
 	maxSet  = 256 << 10 // bytes of a JWK set
 	maxKeys = 100       // keys of a set
 	minRSA  = 2048      // bits; RFC 7518 §3.3, §3.5
-	maxRSA  = 8192      // bits; a bound on what one verification may cost
+	maxRSA  = 4096      // bits; a bound on what one verification may cost
 )
 
 // ErrKey says that a JWK is not one this package works with; the text says why.
@@ -30,6 +31,7 @@ var ErrKey = errors.New("jose: unusable key")
 
 // Key is an asymmetric key: P-256, Ed25519 or RSA. It prints as its id and never as its material.
 type Key struct {
+	_       [0]func() // not comparable: == on an Ed25519 key would panic; compare thumbprints
 	id      string
 	alg     Alg // "" for an RSA key that does not say PS256 or RS256
 	public  crypto.PublicKey
@@ -63,8 +65,24 @@ func GenerateKey(a Alg) (Key, error) {
 // FromPrivate wraps a private key. For RSA, a says what it signs with.
 func FromPrivate(signer crypto.Signer, a Alg) (Key, error) {
 	k, err := FromPublic(signer.Public(), a)
+	if err != nil {
+		return Key{}, err
+	}
+	if p, ok := signer.(*ecdsa.PrivateKey); ok && !matches(p) {
+		return Key{}, fmt.Errorf("%w: the private part is not that of the public one", ErrKey)
+	}
 	k.private = signer
-	return k, err
+	return k, nil
+}
+
+// matches says whether d makes the point; the JOSE library checks that for Ed25519 and RSA only.
+func matches(p *ecdsa.PrivateKey) bool {
+	d, err := p.Bytes()
+	if err != nil {
+		return false
+	}
+	derived, err := ecdsa.ParseRawPrivateKey(p.Curve, d)
+	return err == nil && derived.PublicKey.Equal(&p.PublicKey)
 }
 
 // FromPublic wraps a public key. a may be "" where the key type says it, and for RSA verification with either padding.
@@ -75,15 +93,21 @@ func FromPublic(pub crypto.PublicKey, a Alg) (Key, error) {
 		if p.Curve != elliptic.P256() {
 			return Key{}, fmt.Errorf("%w: the curve is not P-256", ErrKey)
 		}
+		if _, err := p.ECDH(); err != nil {
+			return Key{}, fmt.Errorf("%w: the point is not on the curve", ErrKey)
+		}
 		fits = []Alg{ES256}
 	case ed25519.PublicKey:
+		if len(p) != ed25519.PublicKeySize {
+			return Key{}, fmt.Errorf("%w: an Ed25519 key has 32 bytes", ErrKey)
+		}
 		fits = []Alg{EdDSA}
 	case *rsa.PublicKey:
 		if bits := p.N.BitLen(); bits < minRSA || bits > maxRSA {
 			return Key{}, fmt.Errorf("%w: RSA keys have %d to %d bits", ErrKey, minRSA, maxRSA)
 		}
-		if p.E < 65537 || p.E%2 == 0 {
-			return Key{}, fmt.Errorf("%w: the RSA exponent is small or even", ErrKey)
+		if p.E < 65537 || p.E > math.MaxInt32 || p.E%2 == 0 || p.N.Bit(0) == 0 {
+			return Key{}, fmt.Errorf("%w: the RSA exponent is small, large or even, or the modulus is even", ErrKey)
 		}
 		fits = []Alg{PS256, RS256}
 	default:
@@ -96,45 +120,6 @@ func FromPublic(pub crypto.PublicKey, a Alg) (Key, error) {
 		return Key{}, fmt.Errorf("%w: alg does not fit the key type", ErrKey)
 	}
 	return Key{alg: a, public: pub}, nil
-}
-
-// ParseKey reads one JWK (RFC 7517 §4): public or private, never symmetric. A key whose use or key_ops speak against
-// signatures is refused.
-func ParseKey(data []byte) (Key, error) {
-	if len(data) > maxKey {
-		return Key{}, fmt.Errorf("%w: longer than %d bytes", ErrKey, maxKey)
-	}
-	var purpose struct {
-		Alg string   `json:"alg"`
-		Use string   `json:"use"`
-		Ops []string `json:"key_ops"`
-		X5U rawValue `json:"x5u"`
-	}
-	if err := Unmarshal(data, &purpose); err != nil {
-		return Key{}, fmt.Errorf("%w: %w", ErrKey, err)
-	}
-	switch {
-	case purpose.Use != "" && purpose.Use != "sig":
-		return Key{}, fmt.Errorf("%w: use is not sig", ErrKey)
-	case len(purpose.Ops) > 0 && !slices.Contains(purpose.Ops, "verify") && !slices.Contains(purpose.Ops, "sign"):
-		return Key{}, fmt.Errorf("%w: key_ops has neither sign nor verify", ErrKey)
-	case purpose.Alg != "" && !Alg(purpose.Alg).Supported():
-		return Key{}, fmt.Errorf("%w: alg is not supported", ErrKey)
-	}
-	var jwk jose.JSONWebKey
-	if err := jwk.UnmarshalJSON(data); err != nil {
-		return Key{}, fmt.Errorf("%w: %w", ErrKey, err)
-	}
-	return fromJWK(jwk, Alg(purpose.Alg))
-}
-
-func fromJWK(jwk jose.JSONWebKey, a Alg) (Key, error) {
-	if signer, ok := jwk.Key.(crypto.Signer); ok {
-		k, err := FromPrivate(signer, a)
-		return k.WithID(jwk.KeyID), err
-	}
-	k, err := FromPublic(jwk.Key, a)
-	return k.WithID(jwk.KeyID), err
 }
 
 // ID is the kid.
@@ -197,63 +182,5 @@ func (k Key) String() string { return "key " + k.id }
 // GoString is String, so that %#v shows no material either.
 func (k Key) GoString() string { return k.String() }
 
-// Set is a JWK set (RFC 7517 §5).
-type Set struct {
-	Keys []Key
-}
-
-// ParseSet reads a set of public keys. Keys of types, uses or algorithms this package does not know are skipped, as
-// RFC 7517 §5 asks; a private or symmetric key makes the whole set refused, for its owner has a leak to mend.
-func ParseSet(data []byte) (Set, error) {
-	if len(data) > maxSet {
-		return Set{}, fmt.Errorf("%w: the set is longer than %d bytes", ErrKey, maxSet)
-	}
-	var doc struct {
-		Keys []json.RawMessage `json:"keys"`
-	}
-	if err := Unmarshal(data, &doc); err != nil {
-		return Set{}, fmt.Errorf("%w: %w", ErrKey, err)
-	}
-	if doc.Keys == nil || len(doc.Keys) > maxKeys {
-		return Set{}, fmt.Errorf("%w: a set has a member keys with at most %d keys", ErrKey, maxKeys)
-	}
-	var s Set
-	for _, raw := range doc.Keys {
-		var secret struct {
-			D rawValue `json:"d"`
-			K rawValue `json:"k"`
-		}
-		if err := Unmarshal(raw, &secret); err != nil {
-			return Set{}, fmt.Errorf("%w: %w", ErrKey, err)
-		}
-		if secret.D != nil || secret.K != nil {
-			return Set{}, fmt.Errorf("%w: the set publishes a private or symmetric key", ErrKey)
-		}
-		if k, err := ParseKey(raw); err == nil {
-			s.Keys = append(s.Keys, k)
-		}
-	}
-	return s, nil
-}
-
-// Find lists the keys that may have made a signature: of this algorithm, and of this kid unless it is "".
-func (s Set) Find(kid string, a Alg) []Key {
-	var found []Key
-	for _, k := range s.Keys {
-		if k.Fits(a) && (kid == "" || k.id == "" || k.id == kid) {
-			found = append(found, k)
-		}
-	}
-	return found
-}
-
-// MarshalJSON writes {"keys":[…]} with public parts only.
-func (s Set) MarshalJSON() ([]byte, error) {
-	public := make([]Key, len(s.Keys))
-	for i := range s.Keys {
-		public[i] = s.Keys[i].Public()
-	}
-	return json.Marshal(struct {
-		Keys []Key `json:"keys"`
-	}{public})
-}
+// LogValue is String, for a JSON log would otherwise write the JWK.
+func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }

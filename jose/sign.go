@@ -1,20 +1,22 @@
 package jose
 
 import (
+	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	jose "github.com/go-jose/go-jose/v4"
 )
 
 // Signer makes tokens with one key. It is safe for concurrent use.
 type Signer struct {
-	key     jose.SigningKey
-	public  Key
-	byType  sync.Map // typ -> jose.Signer: building one costs more than a small signature
-	headers map[jose.HeaderKey]any
+	key      jose.SigningKey
+	public   Key
+	byType   sync.Map // typ -> jose.Signer: building one costs more than a small signature
+	headers  map[jose.HeaderKey]any
+	embedded atomic.Pointer[Signer]
 }
 
 // NewSigner makes a signer of a private key that says its algorithm.
@@ -27,27 +29,40 @@ func NewSigner(k Key) (*Signer, error) {
 }
 
 // NewRemoteSigner makes a signer whose key lives elsewhere. sign gets the signing input of RFC 7515 §5.1 and returns
-// the signature in the form of RFC 7518 §3.
+// the signature in the form of RFC 7518 §3, which is verified before it is used.
 func NewRemoteSigner(pub Key, sign func(a Alg, input []byte) ([]byte, error)) (*Signer, error) {
 	if !pub.alg.Supported() {
 		return nil, fmt.Errorf("%w: a remote signer needs a key with an algorithm", ErrKey)
 	}
-	r := remote{public: pub.Public(), sign: sign}
+	r := remote{public: pub.Public(), kid: pub.id, sign: sign}
 	return &Signer{key: jose.SigningKey{Algorithm: jose.SignatureAlgorithm(pub.alg), Key: r}, public: r.public}, nil
 }
 
 // Key is the public key.
 func (s *Signer) Key() Key { return s.public }
 
-// WithEmbeddedKey returns a signer that puts its public key into the header jwk and no kid (RFC 9449 §4.2).
+// WithEmbeddedKey returns a signer that puts its public key into the header jwk and no kid (RFC 9449 §4.2). It is made
+// once.
 func (s *Signer) WithEmbeddedKey() (*Signer, error) {
-	jwk, ok := s.key.Key.(jose.JSONWebKey)
-	if !ok {
-		return nil, errors.New("jose: a remote key cannot be embedded")
+	if e := s.embedded.Load(); e != nil {
+		return e, nil
 	}
-	jwk.KeyID = ""
-	header := map[jose.HeaderKey]any{"jwk": jose.JSONWebKey{Key: s.public.public}}
-	return &Signer{key: jose.SigningKey{Algorithm: s.key.Algorithm, Key: jwk}, public: s.public, headers: header}, nil
+	jwk, err := jose.JSONWebKey{Key: s.public.public}.MarshalJSON() // the members of RFC 7638 §3.2 and no more
+	if err != nil {
+		return nil, fmt.Errorf("embed key: %w", err)
+	}
+	e := &Signer{public: s.public, headers: map[jose.HeaderKey]any{"jwk": json.RawMessage(jwk)}}
+	e.key.Algorithm = s.key.Algorithm
+	switch key := s.key.Key.(type) {
+	case jose.JSONWebKey:
+		key.KeyID = ""
+		e.key.Key = key
+	case remote:
+		key.kid = ""
+		e.key.Key = key
+	}
+	s.embedded.Store(e)
+	return e, nil
 }
 
 // Sign marshals the claims and returns the compact token with this typ.
@@ -89,12 +104,13 @@ func (s *Signer) typed(typ string) (jose.Signer, error) {
 // remote is a key behind a function, in the shape the JOSE library asks for.
 type remote struct {
 	public Key
+	kid    string // for the header; "" where the key is embedded
 	sign   func(a Alg, input []byte) ([]byte, error)
 }
 
 // Public is the JWK whose id goes into the header.
 func (r remote) Public() *jose.JSONWebKey {
-	return &jose.JSONWebKey{Key: r.public.public, KeyID: r.public.id, Algorithm: string(r.public.alg), Use: "sig"}
+	return &jose.JSONWebKey{Key: r.public.public, KeyID: r.kid, Algorithm: string(r.public.alg), Use: "sig"}
 }
 
 // Algs lists the one algorithm of the key.
@@ -102,7 +118,18 @@ func (r remote) Algs() []jose.SignatureAlgorithm {
 	return []jose.SignatureAlgorithm{jose.SignatureAlgorithm(r.public.alg)}
 }
 
-// SignPayload asks the other side.
+// SignPayload asks the other side, and believes nothing that does not verify.
 func (r remote) SignPayload(input []byte, a jose.SignatureAlgorithm) ([]byte, error) {
-	return r.sign(Alg(a), input)
+	sig, err := r.sign(Alg(a), input)
+	if err != nil {
+		return nil, err
+	}
+	jws, err := parse(string(input)+"."+base64.RawURLEncoding.EncodeToString(sig), Alg(a))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := jws.Verify(r.public.public); err != nil {
+		return nil, ErrSignature
+	}
+	return sig, nil
 }
