@@ -40,13 +40,13 @@ type Claims struct {
 	Picture             string   `json:"picture,omitempty"`
 	Website             string   `json:"website,omitempty"`
 	Email               string   `json:"email,omitempty"`
-	EmailVerified       bool     `json:"email_verified,omitempty"`
+	EmailVerified       *bool    `json:"email_verified,omitempty"`
 	Gender              string   `json:"gender,omitempty"`
 	Birthdate           string   `json:"birthdate,omitempty"`
 	Zoneinfo            string   `json:"zoneinfo,omitempty"`
 	Locale              string   `json:"locale,omitempty"`
 	PhoneNumber         string   `json:"phone_number,omitempty"`
-	PhoneNumberVerified bool     `json:"phone_number_verified,omitempty"`
+	PhoneNumberVerified *bool    `json:"phone_number_verified,omitempty"`
 	Address             *Address `json:"address,omitempty"`
 }
 
@@ -100,10 +100,10 @@ func (p *preparation) checkClaims(c *Claims) {
 	if c.Email != "" && (!strings.Contains(c.Email, "@") || strings.ContainsFunc(c.Email, isBlank)) {
 		p.report("email", "is not an e-mail address", "write name@example.com")
 	}
-	if c.EmailVerified && c.Email == "" {
+	if c.EmailVerified != nil && c.Email == "" {
 		p.report("email_verified", "is said of no address", "give email")
 	}
-	if c.PhoneNumberVerified && c.PhoneNumber == "" {
+	if c.PhoneNumberVerified != nil && c.PhoneNumber == "" {
 		p.report("phone_number_verified", "is said of no number", "give phone_number")
 	}
 	if c.Birthdate != "" && !birthdate.MatchString(c.Birthdate) {

@@ -53,7 +53,7 @@ func TestImportUsersIsIdempotent(t *testing.T) {
 			t.Errorf("account %+v", a)
 		}
 		var claims objects.Claims
-		if err := json.Unmarshal(a.Claims, &claims); err != nil || !claims.EmailVerified || claims.Address.Locality != "Ghent" || claims.Name != "Alice" {
+		if err := json.Unmarshal(a.Claims, &claims); err != nil || claims.EmailVerified == nil || !*claims.EmailVerified || claims.Address.Locality != "Ghent" || claims.Name != "Alice" {
 			t.Errorf("claims %s, %v", a.Claims, err)
 		}
 		if b := account(t, db, "BOB"); b.PasswordHash != phc || string(b.Claims) != "{}" {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/holdfast-iam/holdfast/internal/objects"
@@ -37,6 +39,9 @@ func (e *Endpoints) claims(ctx context.Context, c *tokens.Claims) (map[string]js
 	claims, err := personal(account.Claims, names)
 	if err != nil {
 		return nil, err
+	}
+	if _, said := claims["updated_at"]; !said && slices.Contains(names, "updated_at") && !account.UpdatedAt.IsZero() { // which the account itself knows (OpenID Connect Core §5.1)
+		claims["updated_at"] = strconv.AppendInt(nil, account.UpdatedAt.Unix(), 10)
 	}
 	if claims["sub"], err = json.Marshal(c.Subject); err != nil {
 		return nil, fmt.Errorf("encode subject: %w", err)
