@@ -108,10 +108,11 @@ type devRun struct {
 	Data     string `default:"holdfast-dev" placeholder:"DIR" help:"Folder for keys and data (default holdfast-dev)."`
 	BasePort int    `placeholder:"N" help:"First of the ports (default 8443, kept with the data)."`
 	Host     string `placeholder:"NAME" help:"Registrable name (default holdfast.localhost, kept with the data)."`
+	Database string `placeholder:"URL" help:"PostgreSQL database instead of SQLite in the data folder."`
 }
 
 func (s *devRun) Run(ctx context.Context, c *app.Console) error {
-	return dev.Run(ctx, c, dev.Options{Data: s.Data, BasePort: s.BasePort, Host: s.Host})
+	return dev.Run(ctx, c, dev.Options{Data: s.Data, BasePort: s.BasePort, Host: s.Host, Database: s.Database})
 }
 
 type devTrust struct {

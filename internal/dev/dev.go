@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -29,11 +30,13 @@ type Options struct {
 	Data     string
 	BasePort int
 	Host     string
+	Database string // instead of SQLite in the data folder: the URL of a PostgreSQL database, which is migrated
 }
 
 // landscape is one folder with everything in it.
 type landscape struct {
 	folder  string
+	dbURL   string
 	Host    string        `json:"host"`
 	Port    int           `json:"base_port"`
 	Secrets secretsOfFile `json:"secrets"`
@@ -60,6 +63,11 @@ func Run(ctx context.Context, c *app.Console, o Options) error {
 	cfg, err := app.LoadConfig(l.path("holdfast.yaml"))
 	if err != nil {
 		return err
+	}
+	if o.Database != "" {
+		if err := app.MigrateUp(ctx, &app.Console{Out: io.Discard, Err: io.Discard}, l.path("holdfast.yaml")); err != nil {
+			return err
+		}
 	}
 	log, err := os.OpenFile(l.path("holdfast.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -98,7 +106,10 @@ func open(o Options) (*landscape, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the data folder: %w; choose another with --data", err)
 	}
-	l := &landscape{folder: folder}
+	l := &landscape{folder: folder, dbURL: o.Database}
+	if l.dbURL == "" {
+		l.dbURL = "sqlite:holdfast.db"
+	}
 	data, err := os.ReadFile(l.path("landscape.json"))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

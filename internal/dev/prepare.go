@@ -80,7 +80,7 @@ func (l *landscape) configuration() string {
 	return fmt.Sprintf(`# Written by holdfast dev at every start. Copy it to have a configuration of your own.
 environment: test
 database:
-  url: sqlite:holdfast.db
+  url: %[9]s
 key_ring: ring.json
 listeners:
   - name: pages            # people and ordinary clients; never asks for a certificate
@@ -112,7 +112,7 @@ mail:
   port: %[8]d
   tls: none
 log: {format: text}
-`, l.Host, l.address(portPages), l.address(portMTLS), l.address(portAdmin), l.issuer(), l.mtlsIssuer(), l.admin(), l.smtpPort())
+`, l.Host, l.address(portPages), l.address(portMTLS), l.address(portAdmin), l.issuer(), l.mtlsIssuer(), l.admin(), l.smtpPort(), l.dbURL)
 }
 
 // smtpPort is beyond the ports that people see.
