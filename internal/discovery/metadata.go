@@ -2,7 +2,6 @@ package discovery
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/holdfast-iam/holdfast/dpop"
 	"github.com/holdfast-iam/holdfast/jose"
@@ -27,7 +26,7 @@ type Offer struct {
 
 // Metadata is the document of RFC 8414 §2 and OpenID Connect Discovery §3.
 func (o Offer) Metadata() *oauth.ServerMetadata {
-	at := func(path string) string { return strings.TrimSuffix(o.Issuer, "/") + path }
+	at := func(path string) string { return o.Issuer + path }
 	m := &oauth.ServerMetadata{
 		Issuer:                                o.Issuer,
 		TokenEndpoint:                         at("/token"),
@@ -84,7 +83,7 @@ func (o Offer) addAuthorization(m *oauth.ServerMetadata, at func(string) string)
 
 // aliases are the endpoints at which clients may show a certificate (RFC 8705 §5).
 func (o Offer) aliases(m *oauth.ServerMetadata) *oauth.MTLSEndpointAlias {
-	at := func(path string) string { return strings.TrimSuffix(o.MTLSIssuer, "/") + path }
+	at := func(path string) string { return o.MTLSIssuer + path }
 	a := &oauth.MTLSEndpointAlias{
 		TokenEndpoint: at("/token"), RevocationEndpoint: at("/revoke"), IntrospectionEndpoint: at("/introspect"),
 		UserinfoEndpoint: at("/userinfo"),

@@ -158,6 +158,7 @@ func (e *Endpoints) startGrant(tx *store.Tx, a *attempt, code *store.Code) (*iss
 	if err != nil {
 		return nil, fmt.Errorf("spend code: %w", err)
 	}
+	// A refresh token goes to every client that is registered for it, offline_access or not: what ends it differs.
 	refreshable := a.client.AllowsGrant(oauth.GrantRefreshToken)
 	g.ExpiresAt = tx.Now.Add(e.Tokens.GrantLifetime(t.api, refreshable))
 	if err := tx.AddGrant(g); err != nil {

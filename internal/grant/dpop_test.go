@@ -100,3 +100,33 @@ func TestNonceGoesOnlyToWhoUsesDPoP(t *testing.T) {
 		t.Error("no fresh nonce with a refusal")
 	}
 }
+
+func TestSenderConstraint(t *testing.T) {
+	n := install(t, tokens.Lifetimes{}).acme
+	k, cert := newKey(t), identities().cert
+	for name, tc := range map[string]struct {
+		client  string
+		options []option
+		code    string
+	}{
+		"RFC9449_5_2 no proof":                         {"native", nil, "invalid_request"},
+		"RFC8705_3_4 a public client's certificate":    {"sealed", []option{withCert(cert), k.proof()}, ""},
+		"RFC8705_3_4 a proof is not a certificate":     {"sealed", []option{k.proof()}, "invalid_request"},
+		"RFC9449_5_2 a certificate is not a proof":     {"sealed", []option{withCert(cert)}, "invalid_request"},
+		"a bearer token for an API that takes none":    {"loose", nil, "invalid_request"},
+		"a bound one of a client that may have others": {"loose", []option{k.proof()}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code := n.code(t, tc.client)
+			a := n.post(t, codeForm(tc.client, code), tc.options...)
+			if tc.code != "" {
+				want(t, a, 400, tc.code)
+				return
+			}
+			c := n.claims(t, ok(t, a).str("access_token"))
+			if c.Confirmation.JKT != k.thumbprint() || (c.Confirmation.X5T != "") != (tc.client == "sealed") {
+				t.Errorf("bound to %+v", c.Confirmation)
+			}
+		})
+	}
+}

@@ -19,7 +19,6 @@ import (
 	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/tokens"
-	"github.com/holdfast-iam/holdfast/internal/web"
 	"github.com/holdfast-iam/holdfast/oauth"
 )
 
@@ -80,7 +79,7 @@ func (e *Endpoints) token(ctx context.Context, q *request) (*oauth.TokenResponse
 	if err != nil {
 		return nil, err
 	}
-	web.EventOf(ctx).SetClient(client.ID)
+	q.event.SetClient(client.ID)
 	a := &attempt{request: q, now: e.Now(), client: client, authn: authn}
 	if err := e.check(ctx, a); err != nil {
 		return nil, e.refuse(ctx, a, err)
@@ -89,6 +88,7 @@ func (e *Endpoints) token(ctx context.Context, q *request) (*oauth.TokenResponse
 	if err != nil {
 		return nil, err
 	}
+	q.event.SetSubject(i.account)
 	answer, err := e.mint(a, i)
 	if err == nil && a.grant.plan != nil {
 		e.observe(a, i)

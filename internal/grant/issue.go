@@ -18,10 +18,12 @@ type issue struct {
 	scope   []string
 	refresh string         // handle; "" for none, or for keeping the old one
 	id      *tokens.IDPlan // nil: no ID token
+	account string         // "" for a client of its own
 }
 
 // person is who stands behind a grant at the time of the request.
 type person struct {
+	account string
 	subject string // as the client knows them
 	omitSID bool   // the session may be over
 }
@@ -36,8 +38,7 @@ func (e *Endpoints) loadPerson(tx *store.Tx, a *attempt, g *store.Grant) (*perso
 	if err != nil {
 		return nil, fmt.Errorf("load account: %w", err)
 	}
-	a.event.SetSubject(account.ID)
-	p := &person{subject: e.Tokens.Subject(a.client, account.ID)}
+	p := &person{account: account.ID, subject: e.Tokens.Subject(a.client, account.ID)}
 	if g.Auth.SessionID == "" || slices.Contains(g.Auth.Scope, oauth.ScopeOfflineAccess) {
 		return p, nil
 	}
@@ -53,7 +54,7 @@ func (e *Endpoints) loadPerson(tx *store.Tx, a *attempt, g *store.Grant) (*perso
 
 // issueFor plans the tokens of a grant with a person.
 func (e *Endpoints) issueFor(a *attempt, g *store.Grant, t target, p *person) *issue {
-	i := &issue{scope: t.scope, access: e.Tokens.Access(tokens.Plan{
+	i := &issue{scope: t.scope, account: p.account, access: e.Tokens.Access(tokens.Plan{
 		Client: a.client, API: t.api, Subject: p.subject, Scope: t.scope, Binding: a.binding,
 		Grant: g, OmitSID: p.omitSID, IssuedAt: a.now,
 	})}

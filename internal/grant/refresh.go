@@ -15,7 +15,7 @@ func badRefresh(reason string) *oauth.Error {
 
 // redeemRefresh exchanges a refresh token (RFC 6749 §6). Whatever a bound grant is bound to must be shown again.
 func (e *Endpoints) redeemRefresh(tx *store.Tx, a *attempt) (*issue, error) {
-	r, err := e.Tokens.FindRefresh(tx, a.refresh)
+	r, err := e.Tokens.OpenRefresh(tx, a.refresh)
 	if errors.Is(err, tokens.ErrInactive) {
 		return nil, badRefresh("unknown, expired or revoked")
 	}
@@ -46,8 +46,6 @@ func (e *Endpoints) redeemRefresh(tx *store.Tx, a *attempt) (*issue, error) {
 	switch {
 	case errors.Is(err, tokens.ErrReused):
 		return nil, a.refused(tx, "grant.revoked", r.Grant.ID, badRefresh("refresh token used twice"))
-	case errors.Is(err, tokens.ErrInactive):
-		return nil, badRefresh("revoked")
 	case err != nil:
 		return nil, err
 	}

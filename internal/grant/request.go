@@ -33,10 +33,10 @@ func (e *Endpoints) Mount(mux *http.ServeMux) {
 func (e *Endpoints) url(host string) string {
 	if e.MTLSIssuer != "" {
 		if u, err := url.Parse(e.MTLSIssuer); err == nil && strings.EqualFold(u.Host, host) {
-			return strings.TrimSuffix(e.MTLSIssuer, "/") + "/token"
+			return e.MTLSIssuer + "/token"
 		}
 	}
-	return strings.TrimSuffix(e.Issuer, "/") + "/token"
+	return e.Issuer + "/token"
 }
 
 // serve parses, decides and writes. Whoever used DPoP gets the current nonce with every answer, so that the next

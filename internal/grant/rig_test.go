@@ -145,6 +145,8 @@ func documents() []objects.Document {
 	client("machine", "client_secret_post", machine(m{"client_secret": secret, "allow_bearer_tokens": true, "resources": []string{legacy}}))
 	client("both", "client_secret_post", machine(m{"client_secret": secret, "resources": []string{orders, legacy}}))
 	client("opaque", "client_secret_post", machine(m{"client_secret": secret, "access_token_format": "opaque"}))
+	client("loose", "none", m{"allow_bearer_tokens": true})
+	client("sealed", "none", m{"tls_client_certificate_bound_access_tokens": true, "dpop_bound_access_tokens": true})
 	client("idle", "client_secret_post", m{"client_secret": secret})
 	client("pair", "none", m{"subject_type": "pairwise"})
 	return docs

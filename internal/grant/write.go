@@ -9,62 +9,51 @@ import (
 	"github.com/holdfast-iam/holdfast/oauth"
 )
 
-// write makes the one write of the request: first it spends the assertion and the proof, then it redeems. A refusal
-// commits, so that what was spent stays spent and a revocation stays revoked.
-func (e *Endpoints) write(ctx context.Context, a *attempt) (*issue, error) {
-	if a.grant.plan != nil {
-		return e.writePlanned(ctx, a)
-	}
-	var i *issue
-	var refusal *oauth.Error
-	err := e.DB.Write(ctx, func(tx *store.Tx) (err error) {
-		i, refusal = nil, nil // the transaction may be tried again
-		if err = a.spend(tx); err == nil {
+// write makes the one write of the request. A planned issue is written only where there is something to write: an
+// opaque token, or spends, which then share their insert with those of other requests.
+func (e *Endpoints) write(ctx context.Context, a *attempt) (i *issue, err error) {
+	if a.grant.redeem != nil {
+		err = e.commit(ctx, a, func(tx *store.Tx) (err error) {
 			i, err = a.grant.redeem(e, tx, a)
+			return err
+		})
+		return i, err
+	}
+	i, err = a.grant.plan(e, a)
+	switch {
+	case err != nil:
+		return nil, e.refuse(ctx, a, err)
+	case i.access.Stored():
+		err = e.commit(ctx, a, func(tx *store.Tx) error { return e.Tokens.Add(tx, i.access) })
+	default:
+		err = e.spend(ctx, a)
+	}
+	return i, err
+}
+
+// commit is a write that first spends the assertion and the proof, and then does what fn does. A refusal is a result:
+// it commits, so that what was spent stays spent and a revocation stays revoked.
+func (e *Endpoints) commit(ctx context.Context, a *attempt, fn func(*store.Tx) error) error {
+	var refusal *oauth.Error
+	err := e.DB.Write(ctx, func(tx *store.Tx) error {
+		refusal = nil // the transaction may be tried again
+		err := a.spend(tx)
+		if err == nil {
+			err = fn(tx)
 		}
 		if r, ok := errors.AsType[*oauth.Error](err); ok {
-			refusal, err = r, nil
+			refusal = r
+			return nil
 		}
 		return err
 	})
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("write grant: %w", err)
+		return fmt.Errorf("write grant: %w", err)
 	case refusal != nil:
-		return nil, refusal
+		return refusal
 	}
-	return i, nil
-}
-
-// writePlanned writes nothing for a JWT without spends, one batched insert with them.
-func (e *Endpoints) writePlanned(ctx context.Context, a *attempt) (*issue, error) {
-	i, err := a.grant.plan(e, a)
-	if err != nil {
-		return nil, e.refuse(ctx, a, err)
-	}
-	if !i.access.Stored() {
-		return i, e.spend(ctx, a)
-	}
-	var refusal *oauth.Error
-	err = e.DB.Write(ctx, func(tx *store.Tx) error {
-		refusal = nil
-		err := a.spend(tx)
-		if r, ok := errors.AsType[*oauth.Error](err); ok {
-			refusal = r
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		return e.Tokens.Add(tx, i.access)
-	})
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("write token: %w", err)
-	case refusal != nil:
-		return nil, refusal
-	}
-	return i, nil
+	return nil
 }
 
 // refuse spends what an authenticated request has shown although it is refused before its write. One that is asked
@@ -80,16 +69,8 @@ func (e *Endpoints) refuse(ctx context.Context, a *attempt, err error) error {
 	return err
 }
 
-// spend spends the assertion and the proof inside the write.
-func (a *attempt) spend(tx *store.Tx) error {
-	if err := spent(tx.Spend(a.authn.Spends...), errAssertionReplayed); err != nil || a.proof == nil {
-		return err
-	}
-	return spent(tx.Spend(a.proofSpend()), errProofReplayed)
-}
-
-// spend is the write of a request that has nothing else to write: one insert, shared with whoever spends just now.
-// Only a request with both an assertion and a proof takes a transaction, to tell which of them was used before.
+// spend spends what there is to spend, in one insert. Only a request with both an assertion and a proof takes a
+// transaction of its own, to tell which of them was used before.
 func (e *Endpoints) spend(ctx context.Context, a *attempt) error {
 	switch {
 	case a.proof == nil && len(a.authn.Spends) == 0:
@@ -99,20 +80,15 @@ func (e *Endpoints) spend(ctx context.Context, a *attempt) error {
 	case len(a.authn.Spends) == 0:
 		return spent(e.DB.Spend(ctx, a.proofSpend()), errProofReplayed)
 	}
-	var refusal *oauth.Error
-	err := e.DB.Write(ctx, func(tx *store.Tx) error {
-		refusal = nil
-		err := a.spend(tx)
-		if r, ok := errors.AsType[*oauth.Error](err); ok {
-			refusal = r
-			return nil
-		}
+	return e.commit(ctx, a, func(*store.Tx) error { return nil })
+}
+
+// spend spends inside a write.
+func (a *attempt) spend(tx *store.Tx) error {
+	if err := spent(tx.Spend(a.authn.Spends...), errAssertionReplayed); err != nil || a.proof == nil {
 		return err
-	})
-	if err == nil && refusal != nil {
-		return refusal
 	}
-	return err
+	return spent(tx.Spend(a.proofSpend()), errProofReplayed)
 }
 
 var (

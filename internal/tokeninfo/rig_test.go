@@ -47,6 +47,7 @@ type rig struct {
 	now     func() time.Time
 	pass    func(time.Duration)
 	root    *store.DB
+	feed    *feed.Feed
 	issuers map[string]*issuer
 }
 
@@ -98,14 +99,14 @@ func newRig(t testing.TB) *rig {
 	}
 	r.root = storetest.Open(t, store.Options{Now: r.now})
 	ring := keys.NewRing()
-	news := feed.New(r.root, r.now)
+	r.feed = feed.New(r.root, r.now)
 	for _, name := range []string{"acme", "beta"} {
-		r.issuers[name] = r.add(t, name, ring, news)
+		r.issuers[name] = r.add(t, name, ring)
 	}
 	return r
 }
 
-func (r *rig) add(t testing.TB, name string, ring *keys.Ring, news *feed.Feed) *issuer {
+func (r *rig) add(t testing.TB, name string, ring *keys.Ring) *issuer {
 	t.Helper()
 	i := &issuer{rig: r, url: "https://" + name + ".example", db: r.root.For(name)}
 	i.registry = objects.New(i.db)
@@ -119,7 +120,7 @@ func (r *rig) add(t testing.TB, name string, ring *keys.Ring, news *feed.Feed) *
 	if err := signing.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	i.minter = must(tokens.New(t.Context(), tokens.Config{Issuer: i.url, DB: i.db, Ring: ring, Signing: signing, Feed: news, Now: r.now}))
+	i.minter = must(tokens.New(t.Context(), tokens.Config{Issuer: i.url, DB: i.db, Ring: ring, Signing: signing, Feed: r.feed, Now: r.now}))
 	i.nonces = dpop.NewNonces([]byte(name + "-nonces-0123456789-0123456789"))
 	i.key = must(jose.NewSigner(must(jose.GenerateKey(jose.ES256))))
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))

@@ -88,10 +88,10 @@ func spent(err error) error {
 func (e *Endpoints) url(host, path string) string {
 	if e.MTLSIssuer != "" {
 		if u, err := url.Parse(e.MTLSIssuer); err == nil && strings.EqualFold(u.Host, host) {
-			return strings.TrimSuffix(e.MTLSIssuer, "/") + path
+			return e.MTLSIssuer + path
 		}
 	}
-	return strings.TrimSuffix(e.Issuer, "/") + path
+	return e.Issuer + path
 }
 
 func proofAlgs() string {

@@ -19,7 +19,7 @@ var ErrReused = errors.New("refresh token was used twice")
 // touchEvery is how often at most the last use of a bound refresh token is written.
 const touchEvery = time.Hour
 
-// Refresh is a refresh token that was found with its grant. Nothing has been written yet.
+// Refresh is a refresh token that was found with its grant.
 type Refresh struct {
 	Grant store.Grant
 	row   store.Refresh
@@ -38,19 +38,22 @@ func (m *Minter) AddRefresh(tx *store.Tx, g *store.Grant) (string, error) {
 	return keys.Handle(g.ID, secret), nil
 }
 
-// FindRefresh reads the refresh token of a handle and its grant: ErrInactive where either is unknown or over.
-// A spent token is found, so that UseRefresh can recognise its second use.
+// FindRefresh reads the refresh token of a handle and its grant: ErrInactive where either is unknown or over. A spent
+// token is found.
 func (m *Minter) FindRefresh(tx *store.Tx, handle string) (*Refresh, error) {
+	return m.findRefresh(tx, handle, tx.Grant)
+}
+
+// OpenRefresh is FindRefresh for a token that is about to be used. The grant row is the parent of every mint, so it
+// is touched: from here to the end of the transaction nobody else can use or revoke the grant.
+func (m *Minter) OpenRefresh(tx *store.Tx, handle string) (*Refresh, error) {
+	return m.findRefresh(tx, handle, tx.TouchGrant)
+}
+
+func (m *Minter) findRefresh(tx *store.Tx, handle string, grant func(id string) (store.Grant, error)) (*Refresh, error) {
 	id, secret, ok := keys.SplitHandle(handle)
 	if !ok {
 		return nil, ErrInactive
-	}
-	g, err := tx.Grant(id)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, ErrInactive
-	}
-	if err != nil {
-		return nil, fmt.Errorf("load grant: %w", err)
 	}
 	row, err := m.refreshRow(tx, id, secret)
 	if errors.Is(err, store.ErrNotFound) {
@@ -58,6 +61,13 @@ func (m *Minter) FindRefresh(tx *store.Tx, handle string) (*Refresh, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load refresh token: %w", err)
+	}
+	g, err := grant(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, ErrInactive
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load grant: %w", err)
 	}
 	return live(tx.Now, &Refresh{Grant: g, row: row})
 }
@@ -88,37 +98,30 @@ func live(now time.Time, r *Refresh) (*Refresh, error) {
 	return r, nil
 }
 
-// UseRefresh uses a found refresh token, by one rule: a bound one stays and its idle time slides (written at most
-// once an hour); an unbound one is spent and replaced, and a second use revokes the grant and returns ErrReused,
-// which is to be committed. The handle is that of the new token, "" where the old one stays. The grant row is the
-// parent of every mint, so it is touched first: a revoked grant gives ErrInactive.
+// UseRefresh uses an opened refresh token, by one rule: a bound one stays and its idle time slides (written at most
+// once an hour); an unbound one is spent and replaced, and a second use revokes the grant and returns ErrReused, which
+// is to be committed. The handle is that of the new token, "" where the old one stays.
 func (m *Minter) UseRefresh(tx *store.Tx, r *Refresh) (handle string, err error) {
-	g, err := tx.TouchGrant(r.Grant.ID)
-	if errors.Is(err, store.ErrNotFound) {
-		return "", ErrInactive
-	}
-	if err != nil {
-		return "", fmt.Errorf("touch grant: %w", err)
-	}
-	r.Grant = g
+	g := &r.Grant
 	if !g.Bearer {
 		return "", m.slide(tx, r)
 	}
 	err = tx.SpendRefresh(g.ID, r.row.SecretHash)
-	if errors.Is(err, store.ErrTaken) && !m.mayRetry(tx.Now, r) {
-		if err := RevokeGrant(tx, &g); err != nil {
+	switch {
+	case errors.Is(err, store.ErrTaken) && !m.mayRetry(tx.Now, r):
+		if err := RevokeGrant(tx, g); err != nil {
 			return "", err
 		}
 		return "", ErrReused
-	}
-	if err != nil && !errors.Is(err, store.ErrTaken) {
+	case err != nil && !errors.Is(err, store.ErrTaken):
 		return "", fmt.Errorf("spend refresh token: %w", err)
 	}
-	return m.AddRefresh(tx, &g)
+	return m.AddRefresh(tx, g)
 }
 
 func (m *Minter) mayRetry(now time.Time, r *Refresh) bool {
 	w := m.Lifetimes.RefreshRetryWindow
+	// Without a time it was spent just now, while this transaction waited for the grant.
 	return w > 0 && (r.row.SpentAt.IsZero() || now.Sub(r.row.SpentAt) <= w)
 }
 
