@@ -2,12 +2,13 @@
 // more makes the next try wait twice as long.
 //
 // Counts live in the store, so that all nodes share them, and in memory, so that a flood at one node costs no reads.
-// It is not for limits of traffic, and what counts as a failure is for the caller to say.
+// Rate bounds how often something may be done at all, on one node. What counts as a failure is for the caller to say.
 package limit
 
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,18 +26,25 @@ const (
 // Key is what failures are counted for.
 type Key string
 
-// Account counts for a user name as typed, whether or not anybody has it.
-func Account(name string) Key { return Key("account " + name) }
+// Account counts for a user name, whether or not anybody has it. Its case does not matter, as it does not to the
+// store: every other spelling would give another five guesses.
+func Account(name string) Key { return Key("account " + strings.ToLower(strings.ToUpper(name))) }
 
 // Address counts for the network a request came from. Many people may share one, so it is given more room.
-func Address(prefix string) Key { return Key("address " + prefix) }
+func Address(prefix string) Key { return Key(address + prefix) }
+
+// Passkeys counts failed ceremonies for a network, apart from its passwords: whoever guesses passwords there must not
+// keep others from their passkeys.
+func Passkeys(prefix string) Key { return Key(address + "passkey " + prefix) }
 
 // Client counts for a client id.
 func Client(id string) Key { return Key("client " + id) }
 
+const address = "address "
+
 // allowance is how many failures of a key cost nothing.
 func (k Key) allowance() int {
-	if len(k) > 8 && k[:8] == "address " {
+	if strings.HasPrefix(string(k), address) {
 		return 10 * free
 	}
 	return free
@@ -84,7 +92,8 @@ func (f *Failures) WaitHere(keys ...Key) time.Duration {
 	return wait
 }
 
-// Fail counts a failure for each key, inside the caller's write.
+// Fail counts a failure for each key, inside the caller's write. What this node remembers of it stays if the write does
+// not: a block too many for a moment, never one too few.
 func (f *Failures) Fail(tx *store.Tx, keys ...Key) error {
 	for _, k := range keys {
 		n, err := tx.AddFailure(string(k), tx.Now.Add(memory))

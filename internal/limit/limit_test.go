@@ -62,3 +62,49 @@ func TestDelaysStopGrowing(t *testing.T) {
 		t.Errorf("wait %v: nobody is locked out for good", d)
 	}
 }
+
+func TestAnotherSpellingIsNoOtherAccount(t *testing.T) {
+	for _, name := range []string{"Alice", "ALICE", "aLiCe"} {
+		if limit.Account(name) != limit.Account("alice") {
+			t.Errorf("%s is counted apart", name)
+		}
+	}
+}
+
+func TestPasswordsOfANetworkDoNotBlockItsPasskeys(t *testing.T) {
+	f := &limit.Failures{DB: storetest.Open(t), Now: time.Now}
+	for n := range 60 {
+		if err := f.FailNow(t.Context(), limit.Address("192.0.2.0/24")); err != nil {
+			t.Fatal(err)
+		}
+		if d := f.WaitHere(limit.Address("192.0.2.0/24")); n < 50 && d > 0 {
+			t.Fatalf("%d failures of a network cost %v", n+1, d)
+		}
+	}
+	if f.WaitHere(limit.Address("192.0.2.0/24")) == 0 {
+		t.Error("60 failures of a network cost nothing")
+	}
+	if d := f.WaitHere(limit.Passkeys("192.0.2.0/24")); d != 0 {
+		t.Errorf("its passkeys wait %v", d)
+	}
+}
+
+func TestRate(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	r := &limit.Rate{Every: time.Minute, Burst: 3, Now: func() time.Time { return now }}
+	for n := range 3 {
+		if !r.Allow("alice") {
+			t.Errorf("number %d is not allowed", n+1)
+		}
+	}
+	if r.Allow("alice") {
+		t.Error("a fourth is allowed")
+	}
+	if !r.Allow("bob") {
+		t.Error("bob has to wait for alice")
+	}
+	now = now.Add(time.Minute)
+	if !r.Allow("alice") || r.Allow("alice") {
+		t.Error("after a minute it is not exactly one more")
+	}
+}
