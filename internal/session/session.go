@@ -80,31 +80,44 @@ func Live(v *store.Session, now time.Time) bool {
 	return v.EndedAt.IsZero() && now.Before(v.IdleUntil) && now.Before(v.ExpiresAt)
 }
 
-// New adds a session for an account that has just shown a factor. It always has a new id, so that a handle planted
-// before signing in is worth nothing; old, if any, is ended.
+// New begins the session of an account that has just shown a factor, and replaces old, which the browser has had until
+// now, if any. The handle is always a new one, so that one planted before signing in is worth nothing. Another account's
+// session is ended. Of the same account only the id stays: it is the sid of what clients hold, who are not signed out
+// by their user signing in again. What was shown before is forgotten, so that a password does not pass for the passkey
+// of yesterday.
 func (s *Sessions) New(tx *store.Tx, accountID string, f store.Factor, peer web.Peer, old *store.Session) (v store.Session, handle string, err error) {
 	secret := keys.NewSecret()
-	v = store.Session{
-		ID: store.NewID(), SecretHash: s.Ring.Hash(secret.Reveal()), AccountID: accountID,
-		UserAgent: peer.UserAgent, AddressPrefix: peer.Prefix, CreatedAt: tx.Now, LastUsedAt: tx.Now,
-		IdleUntil: tx.Now.Add(s.Idle), ExpiresAt: tx.Now.Add(s.Absolute),
+	begin := func(v store.Session) store.Session {
+		v.SecretHash, v.Factors = s.Ring.Hash(secret.Reveal()), nil
+		v.UserAgent, v.AddressPrefix = peer.UserAgent, peer.Prefix
+		v.LastUsedAt, v.IdleUntil, v.ExpiresAt = tx.Now, tx.Now.Add(s.Idle), tx.Now.Add(s.Absolute)
+		add(&v, f)
+		return v
+	}
+	if old != nil && old.AccountID == accountID {
+		v = begin(*old)
+		err := tx.PutSession(v)
+		if err == nil {
+			v.Version++
+			return v, keys.Handle(v.ID, secret), nil
+		}
+		if !errors.Is(err, store.ErrConflict) { // it has ended or changed since it was looked at
+			return v, "", fmt.Errorf("renew session: %w", err)
+		}
 	}
 	if old != nil {
-		if old.AccountID == accountID {
-			v.Factors = old.Factors // stepping up keeps what was shown before
-		}
 		if err := tx.EndSession(old.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return v, "", fmt.Errorf("end old session: %w", err)
 		}
 	}
-	add(&v, f)
+	v = begin(store.Session{ID: store.NewID(), AccountID: accountID, CreatedAt: tx.Now, Version: 1})
 	if err := tx.AddSession(v); err != nil {
 		return v, "", fmt.Errorf("add session: %w", err)
 	}
 	return v, keys.Handle(v.ID, secret), nil
 }
 
-// Step adds a factor to a session, inside the caller's write.
+// Step adds a factor to a session, inside the caller's write. ErrNone: it has ended.
 func (s *Sessions) Step(tx *store.Tx, id string, f store.Factor) (store.Session, error) {
 	v, err := tx.Session(id)
 	if err != nil {
@@ -114,10 +127,11 @@ func (s *Sessions) Step(tx *store.Tx, id string, f store.Factor) (store.Session,
 		return v, ErrNone
 	}
 	add(&v, f)
-	v.LastUsedAt, v.IdleUntil = tx.Now, tx.Now.Add(s.Idle)
+	v.LastUsedAt, v.IdleUntil = tx.Now, earlier(tx.Now.Add(s.Idle), v.ExpiresAt)
 	if err := tx.PutSession(v); err != nil {
 		return v, fmt.Errorf("put session: %w", err)
 	}
+	v.Version++
 	return v, nil
 }
 
@@ -135,23 +149,29 @@ func Last(v *store.Session, kind string) time.Time {
 // SetCookie gives the browser its handle. The cookie ends with the browser; the session by itself.
 func SetCookie(w http.ResponseWriter, handle string) { web.SetCookie(w, web.SessionCookie, handle, 0) }
 
-// add replaces the factor of the same kind and computes what the factors are worth together.
+// add replaces the factor that was shown with the same thing, and computes what all are worth together: the worth of the
+// strongest, at the time it was shown. A client that asks for a recent sign-in must not get an old passkey refreshed by
+// a new password.
 func add(v *store.Session, f store.Factor) {
-	v.Factors = append(slices.DeleteFunc(slices.Clone(v.Factors), func(o store.Factor) bool { return o.Kind == f.Kind }), f)
-	if f.Kind != MailedCode { // a mailed code alone signs nobody in
-		v.AuthTime = f.At
-	}
-	v.ACR, v.AMR = "", nil
+	same := func(o store.Factor) bool { return o.Kind == f.Kind && o.PasskeyID == f.PasskeyID }
+	v.Factors = append(slices.DeleteFunc(slices.Clone(v.Factors), same), f)
+	v.ACR, v.AMR, v.AuthTime = "", nil, time.Time{}
 	for _, f := range v.Factors {
+		v.ACR = stronger(v.ACR, worth(f))
 		for _, m := range f.AMR {
 			if !slices.Contains(v.AMR, m) {
 				v.AMR = append(v.AMR, m)
 			}
 		}
-		v.ACR = stronger(v.ACR, worth(f))
+	}
+	for _, f := range v.Factors {
+		if worth(f) == v.ACR && f.At.After(v.AuthTime) {
+			v.AuthTime = f.At
+		}
 	}
 }
 
+// worth is what a factor alone makes of a session; "" for a mailed code, which alone signs nobody in.
 func worth(f store.Factor) string {
 	switch {
 	case f.Kind == Passkey && f.DeviceBound:
@@ -162,6 +182,13 @@ func worth(f store.Factor) string {
 		return ACRPassword
 	}
 	return ""
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func stronger(a, b string) string {
