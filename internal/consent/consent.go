@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/holdfast-iam/holdfast/internal/audit"
 	"github.com/holdfast-iam/holdfast/internal/consents"
@@ -34,10 +36,13 @@ type Endpoints struct {
 // View is what the page shows.
 type View struct {
 	Interaction string
+	Account     string // id of the account asked: what it allows counts for no other
 	Client      Client
 	Username    string
+	Initial     string // of the user name
 	Scopes      []Scope
 	APIs        []string
+	Host        string // where the answer goes; "" if it is an app on this device
 }
 
 // Client is the application that asks.
@@ -58,8 +63,9 @@ func (v View) ImageOrigin() string {
 // Views are examples, for the test that renders every page.
 func Views() map[string]any {
 	return map[string]any{"consent": View{
-		Interaction: "i", Client: Client{Name: "Example", PolicyURI: "https://example.com/policy"}, Username: "alice",
-		Scopes: []Scope{{"Sign you in", "Learns an identifier."}}, APIs: []string{"Orders"},
+		Interaction: "i", Account: "a", Client: Client{"Example", "https://example.com/logo.png", "https://example.com/policy", "https://example.com/terms"},
+		Username: "alice@example.com", Initial: "A", Scopes: []Scope{{"Sign you in", "Learns an identifier."}, {"orders.read", ""}},
+		APIs: []string{"Orders"}, Host: "app.example.com",
 	}}
 }
 
@@ -97,7 +103,7 @@ func (e *Endpoints) show(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if s == nil {
-		return seeOther(w, r, e.Keeper.LoginURL(i))
+		return web.SeeOther(w, r, e.Keeper.LoginURL(i))
 	}
 	v, err := e.view(r.Context(), i, s)
 	if err != nil {
@@ -107,7 +113,7 @@ func (e *Endpoints) show(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (e *Endpoints) view(ctx context.Context, i *flow.Interaction, s *store.Session) (View, error) {
-	v := View{Interaction: i.ID}
+	v := View{Interaction: i.ID, Account: s.AccountID}
 	client, err := e.Registry.Client(ctx, i.Request.ClientID)
 	if err != nil {
 		return v, fmt.Errorf("load client: %w", err)
@@ -116,14 +122,10 @@ func (e *Endpoints) view(ctx context.Context, i *flow.Interaction, s *store.Sess
 	if v.Client.Name == "" {
 		v.Client.Name = client.ID
 	}
-	err = e.DB.Read(ctx, func(tx *store.Tx) error {
-		account, err := tx.Account(s.AccountID)
-		v.Username = account.Username
-		return err
-	})
-	if err != nil {
-		return v, fmt.Errorf("load account: %w", err)
+	if v.Username, err = e.username(ctx, s.AccountID); err != nil {
+		return v, err
 	}
+	v.Initial, v.Host = initial(v.Username), host(i.Request.RedirectURI)
 	for _, name := range i.Request.Scope {
 		v.Scopes = append(v.Scopes, e.scope(ctx, name))
 	}
@@ -138,6 +140,32 @@ func (e *Endpoints) view(ctx context.Context, i *flow.Interaction, s *store.Sess
 		v.APIs = append(v.APIs, resource)
 	}
 	return v, nil
+}
+
+func (e *Endpoints) username(ctx context.Context, accountID string) (name string, err error) {
+	err = e.DB.Read(ctx, func(tx *store.Tx) error {
+		account, err := tx.Account(accountID)
+		name = account.Username
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("load account: %w", err)
+	}
+	return name, nil
+}
+
+func initial(name string) string {
+	first, _ := utf8.DecodeRuneInString(name)
+	return string(unicode.ToUpper(first))
+}
+
+// host is where an answer goes, as people know it.
+func host(redirect string) string {
+	u, err := url.Parse(redirect)
+	if err != nil || u.Scheme != "https" {
+		return ""
+	}
+	return u.Hostname()
 }
 
 // scope puts a scope into words; one that nobody has described is shown by its name.
@@ -159,10 +187,13 @@ func (e *Endpoints) decide(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if s == nil {
-		return seeOther(w, r, e.Keeper.LoginURL(i))
+		return web.SeeOther(w, r, e.Keeper.LoginURL(i))
 	}
 	switch form.Get("decision") {
 	case "allow":
+		if form.Get("account") != s.AccountID {
+			return web.SeeOther(w, r, e.Keeper.ConsentURL(i)) // somebody else has signed in since: ask them
+		}
 		if err := e.remember(r.Context(), i, s); err != nil {
 			return err
 		}
@@ -175,7 +206,7 @@ func (e *Endpoints) decide(w http.ResponseWriter, r *http.Request) error {
 	if err := e.Keeper.Save(w, i); err != nil {
 		return err
 	}
-	return seeOther(w, r, e.Keeper.NextURL(i))
+	return web.SeeOther(w, r, e.Keeper.NextURL(i))
 }
 
 func (e *Endpoints) remember(ctx context.Context, i *flow.Interaction, s *store.Session) error {
@@ -193,11 +224,5 @@ func (e *Endpoints) remember(ctx context.Context, i *flow.Interaction, s *store.
 	if err != nil {
 		return fmt.Errorf("remember consent: %w", err)
 	}
-	return nil
-}
-
-func seeOther(w http.ResponseWriter, r *http.Request, to string) error {
-	web.NoStore(w.Header())
-	http.Redirect(w, r, to, http.StatusSeeOther)
 	return nil
 }

@@ -21,11 +21,11 @@ type Endpoints struct {
 }
 
 // View is what the confirmation shows. Confirm proves that the form is ours: this address takes posts of other origins.
-type View struct{ Confirm string }
+type View struct{ Confirm, Username string }
 
 // Views are examples, for the test that renders every page.
 func Views() map[string]any {
-	return map[string]any{"logout": View{"x"}, "signedout": nil}
+	return map[string]any{"logout": View{"x", "alice@example.com"}, "signedout": nil}
 }
 
 const confirmName = "logout-confirm"
@@ -45,7 +45,16 @@ func (e *Endpoints) ask(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return e.Pages.Render(w, r, http.StatusOK, "logout", View{e.Sealer.SealText(confirmName, []byte(s.ID))})
+	v := View{Confirm: e.Sealer.SealText(confirmName, []byte(s.ID))}
+	err = e.DB.Read(r.Context(), func(tx *store.Tx) error {
+		account, err := tx.Account(s.AccountID)
+		v.Username = account.Username
+		return err
+	})
+	if err != nil && !errors.Is(err, store.ErrNotFound) { // somebody whose account is gone signs out all the same
+		return fmt.Errorf("load account: %w", err)
+	}
+	return e.Pages.Render(w, r, http.StatusOK, "logout", v)
 }
 
 // end signs out when our own form says so, and asks otherwise.

@@ -30,6 +30,8 @@ type Event struct {
 	Started   time.Time
 
 	mu      sync.Mutex
+	route   string
+	door    Door
 	tenant  string
 	client  string
 	subject string
@@ -51,6 +53,26 @@ func EventOf(ctx context.Context) *Event {
 func WithEvent(ctx context.Context, e *Event) context.Context {
 	return context.WithValue(ctx, eventKey{}, e)
 }
+
+// enter notes which route a request has reached and how its failures look. The innermost route counts.
+func (e *Event) enter(route string, door Door) {
+	e.mu.Lock()
+	e.route, e.door = route, door
+	e.mu.Unlock()
+}
+
+// entered is the door of the route reached.
+func (e *Event) entered() Door {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.door == nil {
+		return OAuthDoor
+	}
+	return e.door
+}
+
+// Route is the pattern of the route reached, "" for none.
+func (e *Event) Route() string { return e.read(&e.route) }
 
 // SetTenant notes whose request it is.
 func (e *Event) SetTenant(name string) { e.set(&e.tenant, name) }

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -26,6 +27,9 @@ func Form(r *http.Request) (url.Values, error) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "application/x-www-form-urlencoded" {
 		return nil, oauth.Refuse(oauth.InvalidRequest, "the body must be application/x-www-form-urlencoded")
+	}
+	if r.URL.RawQuery != "" {
+		return nil, oauth.Refuse(oauth.InvalidRequest, "parameters belong into the body, not into the address")
 	}
 	body, err := ReadBody(r)
 	if err != nil {
@@ -66,20 +70,16 @@ func parseParameters(raw string) (url.Values, error) {
 		if len(values) > 1 && name != "resource" && name != "audience" {
 			return nil, oauth.Refuse(oauth.InvalidRequest, "a parameter is given more than once")
 		}
-		kept := values[:0]
-		for _, v := range values {
-			if !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
-				return nil, oauth.Refuse(oauth.InvalidRequest, "a parameter is not valid text")
-			}
-			if v != "" {
-				kept = append(kept, v)
-			}
+		if !isText(name) || !isText(strings.Join(values, "")) {
+			return nil, oauth.Refuse(oauth.InvalidRequest, "a parameter is not valid text")
 		}
-		if len(kept) == 0 {
+		all[name] = slices.DeleteFunc(values, func(v string) bool { return v == "" })
+		if len(all[name]) == 0 {
 			delete(all, name)
-		} else {
-			all[name] = kept
 		}
 	}
 	return all, nil
 }
+
+// isText says whether s is UTF-8 without a zero byte, which databases refuse.
+func isText(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }

@@ -2,9 +2,7 @@ package web
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"html/template"
@@ -13,6 +11,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 //go:embed pages/*.html assets/* texts/*.json
@@ -33,13 +33,11 @@ type Pages struct {
 	hashed map[string]string // plain name -> name with the hash of its content
 }
 
-type asset struct {
-	body []byte
-	kind string
-}
-
 // ErrorView is the page behind every refusal.
-type ErrorView struct{ Code, Detail, RequestID string }
+type ErrorView struct {
+	Status                  int
+	Code, Detail, RequestID string
+}
 
 // LeaveView is the page that sends a browser on to the client.
 type LeaveView struct {
@@ -88,26 +86,6 @@ func (p *Pages) loadTexts() error {
 	return nil
 }
 
-func (p *Pages) loadAssets() error {
-	entries, err := files.ReadDir("assets")
-	if err != nil {
-		return fmt.Errorf("list assets: %w", err)
-	}
-	kinds := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-	for _, e := range entries {
-		body, err := files.ReadFile("assets/" + e.Name())
-		if err != nil {
-			return fmt.Errorf("read asset: %w", err)
-		}
-		sum := sha256.Sum256(body)
-		ext := path.Ext(e.Name())
-		name := strings.TrimSuffix(e.Name(), ext) + "." + hex.EncodeToString(sum[:6]) + ext
-		p.hashed[e.Name()] = name
-		p.assets[name] = asset{body, kinds[ext]}
-	}
-	return nil
-}
-
 // functions are what templates may call: texts, addresses of our own, and nothing with effects.
 func (p *Pages) functions(page string) template.FuncMap {
 	return template.FuncMap{
@@ -132,29 +110,24 @@ func (p *Pages) functions(page string) template.FuncMap {
 			return text, nil
 		},
 		// message is for texts whose key a view carries.
-		"message": func(key string) string {
-			if text, ok := p.texts[key]; ok {
-				return text
+		"message": func(key string) (string, error) {
+			text, ok := p.texts[key]
+			if !ok {
+				return "", fmt.Errorf("no text %s", key)
 			}
-			return key
+			return text, nil
 		},
+		"sentence": sentence,
 	}
 }
 
-// Mount serves the assets, for ever the same under the same name.
-func (p *Pages) Mount(mux *http.ServeMux) {
-	mux.HandleFunc("GET /assets/{name}", func(w http.ResponseWriter, r *http.Request) {
-		a, ok := p.assets[r.PathValue("name")]
-		if !ok {
-			http.NotFound(w, r)
-			return
-		}
-		h := w.Header()
-		h.Set("Content-Type", a.kind)
-		h.Set("Content-Length", strconv.Itoa(len(a.body)))
-		h.Set("Cache-Control", "public, max-age=31536000, immutable")
-		_, _ = w.Write(a.body)
-	})
+// sentence makes of a refusal's detail, written for developers, what people are used to read.
+func sentence(detail string) string {
+	first, size := utf8.DecodeRuneInString(detail)
+	if size == 0 {
+		return ""
+	}
+	return string(unicode.ToUpper(first)) + detail[size:] + "."
 }
 
 // Render executes a page into a buffer and then writes it, so that a failure never leaves half a page.
@@ -167,15 +140,10 @@ func (p *Pages) Render(w http.ResponseWriter, r *http.Request, status int, page 
 	if err := t.Execute(&b, view); err != nil {
 		return fmt.Errorf("render %s: %w", page, err)
 	}
-	images := "'self' data:"
-	if v, ok := view.(imageOrigin); ok && v.ImageOrigin() != "" {
-		images += " " + v.ImageOrigin()
-	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src "+images+"; script-src 'self'; connect-src 'self'; "+
-		"form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'")
+	h.Set("Content-Security-Policy", policy(view))
 	h.Set("Referrer-Policy", "same-origin") // no-referrer would make the origin of form posts null
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -186,6 +154,22 @@ func (p *Pages) Render(w http.ResponseWriter, r *http.Request, status int, page 
 		_, _ = w.Write(b.Bytes())
 	}
 	return nil
+}
+
+// policy is the content security policy of a page: nothing but our own files, and the pictures a view needs.
+func policy(view any) string {
+	images := "'self' data:"
+	if v, ok := view.(imageOrigin); ok && isOrigin(v.ImageOrigin()) {
+		images += " " + v.ImageOrigin()
+	}
+	return "default-src 'none'; style-src 'self'; img-src " + images + "; script-src 'self'; connect-src 'self'; " +
+		"form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+}
+
+// isOrigin says whether s is a scheme and a host and cannot bring in a directive of its own.
+func isOrigin(s string) bool {
+	host, ok := strings.CutPrefix(s, "https://")
+	return ok && host != "" && strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.:[]") == ""
 }
 
 // Leave answers with our own page that sends the browser on by itself and shows the link: after a form, form-action

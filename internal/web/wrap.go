@@ -1,8 +1,6 @@
 package web
 
 import (
-	"bufio"
-	"crypto/rand"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
@@ -22,14 +20,14 @@ type Options struct {
 	Log   *slog.Logger
 	Now   func() time.Time // nil: time.Now
 	Hosts []string         // host names answered for; others are 421 (RFC 9110 §15.5.20)
-	// TrustedHops are the proxies in front. X-Forwarded-For, X-Request-Id and the certificate header are read from
-	// them alone, and dropped otherwise.
+	// TrustedHops are the proxies in front. X-Forwarded-For, X-Request-Id and the certificate header are believed from
+	// them alone.
 	TrustedHops []netip.Prefix
 	// CertificateHeader is the header in which a trusted hop that ends TLS hands over the client certificate it asked
-	// for; ParseCertificate reads it. Both are empty where TLS ends here.
+	// for; ParseCertificate reads it, leaf first. Both are empty where TLS ends here.
 	CertificateHeader string
 	ParseCertificate  func(value string) ([]*x509.Certificate, error)
-	// AllowPlainHTTP is for a listener behind a hop that ends TLS.
+	// AllowPlainHTTP is for a listener behind a hop that ends TLS. Where there are trusted hops, they alone may use it.
 	AllowPlainHTTP bool
 	// Refused hears of every request that ended in an error code.
 	Refused func(r *http.Request, e *Event, status int)
@@ -55,7 +53,7 @@ func (s *wrapper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w}
 	h := w.Header()
 	h.Set("X-Request-Id", e.RequestID)
-	h.Set("Strict-Transport-Security", "max-age=63072000; includeSubDomains")
+	h.Set("Strict-Transport-Security", "max-age=63072000") // of this host: others of the domain are not ours
 	h.Set("X-Content-Type-Options", "nosniff")
 	defer s.finish(rec, r, e)
 	if err != nil {
@@ -63,86 +61,63 @@ func (s *wrapper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.next.ServeHTTP(rec, r)
+	rec.done = true
 }
 
-// identify fills the event with who asks, and refuses a request for a host that is not ours.
+// identify fills the event with who asks, and refuses what does not belong here.
 func (s *wrapper) identify(r *http.Request, e *Event) error {
 	peer, _ := netip.ParseAddrPort(r.RemoteAddr) // a unix socket has none
 	address := peer.Addr().Unmap()
-	hop := slices.ContainsFunc(s.o.TrustedHops, func(p netip.Prefix) bool { return p.Contains(address) })
+	hop := s.trusts(address)
 	if hop {
-		address = s.behind(r, address)
+		address = s.behind(r.Header.Values("X-Forwarded-For"), address)
 	}
 	e.RequestID = requestID(r, hop)
-	e.Peer = Peer{Address: address, Prefix: prefix(address), Host: r.Host, UserAgent: clip(r.UserAgent(), 256), Conn: r.Context().Value(connKey{})}
+	e.Peer = Peer{
+		Address: address, Prefix: prefix(address), Host: clip(r.Host, 256), UserAgent: clip(r.UserAgent(), 256),
+		Conn: r.Context().Value(connKey{}),
+	}
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
 		e.Peer.Certificate, e.Peer.Chain = r.TLS.PeerCertificates[0], r.TLS.PeerCertificates[1:]
 	}
-	if err := s.forwarded(r, e, hop); err != nil {
-		return err
-	}
-	if r.TLS == nil && !s.o.AllowPlainHTTP {
+	if r.TLS == nil && (!s.o.AllowPlainHTTP || len(s.o.TrustedHops) > 0 && !hop) {
 		return oauth.Refuse(oauth.InvalidRequest, "TLS is required")
 	}
+	if err := s.checkHost(r); err != nil {
+		return err
+	}
+	return s.takeCertificate(r, e, hop)
+}
+
+// checkHost compares the host with those served here and with the name that TLS was told (RFC 9110 §15.5.20): a
+// connection made for one host must not reach another.
+func (s *wrapper) checkHost(r *http.Request) error {
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
 		host = r.Host
 	}
 	host = strings.ToLower(host)
-	sni := host
+	told := host
 	if r.TLS != nil && r.TLS.ServerName != "" {
-		sni = strings.ToLower(r.TLS.ServerName)
+		told = strings.ToLower(r.TLS.ServerName)
 	}
-	if !slices.Contains(s.o.Hosts, host) || sni != host {
+	if !slices.Contains(s.o.Hosts, host) || told != host {
 		return oauth.Refuse(oauth.InvalidRequest, "this host is not served here").WithStatus(http.StatusMisdirectedRequest)
 	}
 	return nil
 }
 
-// forwarded takes the client certificate from a hop that ends TLS; from anybody else the header is only removed.
-func (s *wrapper) forwarded(r *http.Request, e *Event, hop bool) error {
-	if s.o.CertificateHeader == "" {
-		return nil
-	}
-	values := r.Header.Values(s.o.CertificateHeader)
-	r.Header.Del(s.o.CertificateHeader)
-	if !hop || len(values) == 0 || len(values) == 1 && values[0] == "" {
-		return nil
-	}
-	if len(values) > 1 {
-		return oauth.Refuse(oauth.InvalidRequest, "more than one client certificate header")
-	}
-	chain, err := s.o.ParseCertificate(values[0])
-	if err != nil || len(chain) == 0 {
-		return oauth.Refuse(oauth.InvalidRequest, "the forwarded client certificate cannot be read").With(err)
-	}
-	e.Peer.Certificate, e.Peer.Chain = chain[0], chain[1:]
-	return nil
-}
-
-// behind is the caller's address as the nearest untrusted hop of X-Forwarded-For shows it.
-func (s *wrapper) behind(r *http.Request, address netip.Addr) netip.Addr {
-	list := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for _, text := range slices.Backward(list) {
-		a, err := netip.ParseAddr(strings.TrimSpace(text))
-		if err != nil {
-			return address
-		}
-		address = a.Unmap()
-		if !slices.ContainsFunc(s.o.TrustedHops, func(p netip.Prefix) bool { return p.Contains(address) }) {
-			return address
-		}
-	}
-	return address
-}
-
 // finish logs the one record, and turns a panic into a 500 that shows the request id alone.
 func (s *wrapper) finish(w *recorder, r *http.Request, e *Event) {
-	if p := recover(); p != nil {
-		e.Cause(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
-		if w.status == 0 {
-			Fail(OAuthDoor, w, r, oauth.Refuse(oauth.ServerError, "the server met an unexpected condition"))
+	if w.status == 0 {
+		if p := recover(); p != nil {
+			e.Cause(fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+			Fail(e.entered(), w, r, errInternal)
 		}
+	} else if !w.done && e.Code() == "" {
+		// A panic amid an answer goes on, so that the server breaks the connection off and nobody takes half for all.
+		e.Cause(errCutOff)
+		e.SetCode(oauth.ServerError)
 	}
 	status := w.status
 	if status == 0 {
@@ -155,59 +130,25 @@ func (s *wrapper) finish(w *recorder, r *http.Request, e *Event) {
 		return
 	}
 	level := slog.LevelInfo
-	if status >= 500 {
+	if status >= http.StatusInternalServerError {
 		level = slog.LevelError
 	}
 	// Never the query or a header: codes, tokens and states travel there.
 	attrs := []slog.Attr{
 		slog.String("request_id", e.RequestID), slog.String("method", r.Method), slog.String("host", e.Peer.Host),
-		slog.String("route", r.Pattern), slog.Int("status", status), slog.Duration("duration", s.o.Now().Sub(e.Started)),
+		slog.String("route", e.Route()), slog.Int("status", status), slog.Duration("duration", s.o.Now().Sub(e.Started)),
 		slog.String("address", e.Peer.Prefix),
 	}
 	s.o.Log.LogAttrs(r.Context(), level, "request", append(attrs, e.attributes()...)...)
 }
 
-// requestID takes over the id of a trusted hop if it is a plain word, and makes one otherwise.
-func requestID(r *http.Request, hop bool) string {
-	given := r.Header.Get("X-Request-Id")
-	if hop && len(given) >= 8 && len(given) <= 64 && strings.Trim(given, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == "" {
-		return given
-	}
-	return rand.Text()
-}
-
-// prefix is the network of an address that is kept: enough to see a pattern, too little to find a person.
-func prefix(a netip.Addr) string {
-	if !a.IsValid() {
-		return ""
-	}
-	bits := 48
-	if a.Is4() {
-		bits = 24
-	}
-	p, err := a.WithZone("").Prefix(bits)
-	if err != nil {
-		return ""
-	}
-	return p.String()
-}
-
-func clip(s string, n int) string {
-	if len(s) > n {
-		s = s[:n]
-	}
-	return strings.ToValidUTF8(s, "")
-}
-
-func equalFold(a, b string) bool { return strings.EqualFold(a, b) }
-
-// cutScheme splits the value of an Authorization header.
-func cutScheme(value string) (scheme, rest string, ok bool) { return strings.Cut(value, " ") }
+var errCutOff = fmt.Errorf("the handler panicked amid its answer")
 
 // recorder remembers the status.
 type recorder struct {
 	http.ResponseWriter
 	status int
+	done   bool // the handler has returned
 }
 
 func (w *recorder) WriteHeader(status int) {
@@ -226,17 +167,3 @@ func (w *recorder) Write(b []byte) (int, error) {
 
 // Unwrap lets http.ResponseController reach the writer below.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// Hijack is for protocols that take the connection over.
-func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return http.NewResponseController(w.ResponseWriter).Hijack()
-}
-
-// Protect refuses state-changing requests that a page of another origin has caused.
-func Protect(next http.Handler) http.Handler {
-	c := http.NewCrossOriginProtection()
-	c.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		Fail(OAuthDoor, w, r, oauth.Refuse(oauth.AccessDenied, "a page of another origin has sent this request"))
-	}))
-	return c.Handler(next)
-}
