@@ -39,6 +39,8 @@ func (db *DB) RingUse(ctx context.Context, id string) (map[string]int64, error) 
 			{"refresh tokens", "SELECT COUNT(*) FROM refresh_tokens WHERE substr(secret_hash, 1, 9) = $1", id + ":"},
 			{"opaque access tokens", "SELECT COUNT(*) FROM access_tokens WHERE substr(secret_hash, 1, 9) = $1", id + ":"},
 			{"pushed requests", "SELECT COUNT(*) FROM pushed_requests WHERE substr(secret_hash, 1, 9) = $1", id + ":"},
+			// Which key sealed a message cannot be seen; they are gone within the hour.
+			{"queued messages", "SELECT COUNT(*) FROM mails WHERE sent_at = 0 AND text_body <> $1", ""},
 			{"mailed codes", "SELECT COUNT(*) FROM mailed_codes WHERE substr(code_hash, 1, 9) = $1", id + ":"},
 		} {
 			n, err := one(tx, scanInt, q.query, q.prefix)
