@@ -11,8 +11,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/jose"
@@ -23,7 +21,7 @@ const (
 	Ahead     = 10 * time.Second // how far iat may be in the future
 	Age       = 60 * time.Second // how old a proof may be
 	maxProof  = 8 << 10          // bytes
-	maxID     = 256              // characters of jti
+	maxID     = 256              // bytes of jti
 	proofType = "dpop+jwt"
 )
 
@@ -169,63 +167,4 @@ func invalid(rule string) error { return fmt.Errorf("%w: %s", ErrInvalid, rule) 
 func hash(accessToken string) string {
 	sum := sha256.Sum256([]byte(accessToken))
 	return base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-// normalise applies the syntax- and scheme-based normalisation of RFC 3986 §6.2.2 and §6.2.3 without query and
-// fragment, as §4.3 asks.
-func normalise(raw string) (string, bool) {
-	u, err := url.Parse(raw)
-	if err != nil || u.User != nil || u.Host == "" || u.Opaque != "" {
-		return "", false
-	}
-	scheme, host := strings.ToLower(u.Scheme), strings.ToLower(u.Host)
-	switch scheme {
-	case "https":
-		host = strings.TrimSuffix(host, ":443")
-	case "http":
-		host = strings.TrimSuffix(host, ":80")
-	default:
-		return "", false
-	}
-	path := u.EscapedPath()
-	if path == "" {
-		path = "/"
-	}
-	return scheme + "://" + strings.TrimSuffix(host, ":") + normalisePath(path), true
-}
-
-// normalisePath puts percent-encodings into their one form: upper case, and unreserved characters as themselves.
-func normalisePath(path string) string {
-	if !strings.Contains(path, "%") {
-		return path
-	}
-	var b strings.Builder
-	for i := 0; i < len(path); i++ {
-		if path[i] != '%' || i+2 >= len(path) {
-			b.WriteByte(path[i])
-			continue
-		}
-		c := unhex(path[i+1])<<4 | unhex(path[i+2])
-		if isUnreserved(c) {
-			b.WriteByte(c)
-		} else {
-			b.WriteString(strings.ToUpper(path[i : i+3]))
-		}
-		i += 2
-	}
-	return b.String()
-}
-
-func unhex(c byte) byte {
-	switch {
-	case c >= 'a':
-		return c - 'a' + 10
-	case c >= 'A':
-		return c - 'A' + 10
-	}
-	return c - '0'
-}
-
-func isUnreserved(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }

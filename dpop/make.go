@@ -3,7 +3,7 @@ package dpop
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"fmt"
+	"errors"
 	"net/url"
 	"time"
 
@@ -14,8 +14,8 @@ import (
 // the request carries, "" at the authorization server. Query and fragment of the URL are left out (§4.2).
 func Make(s *jose.Signer, method, rawURL, nonce, accessToken string, now time.Time) (string, error) {
 	u, err := url.Parse(rawURL)
-	if err != nil {
-		return "", fmt.Errorf("dpop: %w", err)
+	if _, ok := normalise(rawURL); err != nil || !ok {
+		return "", errors.New("dpop: the URL is not an absolute http or https one")
 	}
 	u.RawQuery, u.ForceQuery, u.Fragment, u.RawFragment = "", false, "", ""
 	signer, err := s.WithEmbeddedKey()

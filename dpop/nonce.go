@@ -1,6 +1,7 @@
 package dpop
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -16,7 +17,7 @@ const step = 30 * time.Second
 type Nonces struct{ key []byte }
 
 // NewNonces needs a secret key of 32 bytes that is used for nothing else.
-func NewNonces(key []byte) *Nonces { return &Nonces{key: key} }
+func NewNonces(key []byte) *Nonces { return &Nonces{key: bytes.Clone(key)} }
 
 // Current is the nonce to hand out now.
 func (n *Nonces) Current(now time.Time) string { return n.at(now.Unix() / int64(step/time.Second)) }
