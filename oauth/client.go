@@ -10,7 +10,7 @@ import (
 
 // ClientMetadata is what a client says of itself: RFC 7591 §2 with the members of OpenID Connect Registration §2,
 // the logout specifications, RFC 8705 §2.1.2 and §3.4, RFC 9101 §10.5, RFC 9126 §6, RFC 9396 §10, RFC 9449 §5.2,
-// JARM §3 and CIBA §4. Times are seconds.
+// RFC 9701 §6, JARM §3 and CIBA §4. Times are seconds. It says what was registered, not what a default would add.
 type ClientMetadata struct {
 	RedirectURIs            []string        `json:"redirect_uris,omitempty"`
 	ResponseTypes           []string        `json:"response_types,omitempty"`
@@ -76,8 +76,9 @@ type ClientMetadata struct {
 // Scopes is the registered scope as a list.
 func (m *ClientMetadata) Scopes() []string { return strings.Fields(m.Scope) }
 
-// UnknownMembers lists, sorted, the top-level members of a JSON object that the given struct type has no field for.
-// Members with a language tag (RFC 7591 §2.2, "client_name#de") count by their name.
+// UnknownMembers lists, sorted, the top-level members of a JSON object that the given struct, or what it points to, has
+// no field for. They are what a decoder drops; RFC 7591 §2 lets a server do that, and whoever calls this says so. A
+// translation ("client_name#de", RFC 7591 §2.2) is one of them, for only its untagged name has a field.
 func UnknownMembers(document []byte, known any) ([]string, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(document, &members); err != nil {
@@ -85,10 +86,9 @@ func UnknownMembers(document []byte, known any) ([]string, error) {
 	}
 	names := memberNames(reflect.TypeOf(known))
 	var unknown []string
-	for m := range members {
-		name, _, _ := strings.Cut(m, "#")
+	for name := range members {
 		if !names[name] {
-			unknown = append(unknown, m)
+			unknown = append(unknown, name)
 		}
 	}
 	slices.Sort(unknown)
@@ -98,8 +98,11 @@ func UnknownMembers(document []byte, known any) ([]string, error) {
 var memberCache sync.Map // reflect.Type -> map[string]bool
 
 func memberNames(t reflect.Type) map[string]bool {
-	for t.Kind() == reflect.Pointer {
+	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
+	}
+	if t == nil || t.Kind() != reflect.Struct {
+		return nil
 	}
 	if names, ok := memberCache.Load(t); ok {
 		return names.(map[string]bool)
