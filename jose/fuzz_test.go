@@ -2,6 +2,7 @@ package jose_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/holdfast-iam/holdfast/jose"
@@ -12,6 +13,11 @@ func FuzzVerify(f *testing.F) {
 	f.Add(sign(f, k, "JWT", map[string]int{"a": 1}))
 	f.Add(craft(f, k, `{"alg":"none"}`, `{}`))
 	f.Add("..")
+	own, err := json.Marshal(k.Public())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(craft(f, k, `{"alg":"ES256","typ":"dpop+jwt","jwk":`+string(own)+`}`, `{"jti":"1"}`))
 	other := newKey(f, jose.ES256)
 	f.Fuzz(func(t *testing.T, token string) {
 		_, _ = jose.Peek(token) // must only not crash
@@ -23,7 +29,7 @@ func FuzzVerify(f *testing.F) {
 }
 
 func FuzzParseKey(f *testing.F) {
-	for _, a := range []jose.Alg{jose.ES256, jose.EdDSA} {
+	for _, a := range everyAlg {
 		doc, _ := json.Marshal(newKey(f, a))
 		f.Add(doc)
 	}
@@ -59,6 +65,7 @@ func FuzzParseSet(f *testing.F) {
 
 func FuzzUnmarshal(f *testing.F) {
 	f.Add([]byte(`{"iss":"a","aud":["b"],"exp":1.5}`))
+	f.Add([]byte(`["\"]]]]",` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `]`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var c struct {
 			Aud jose.Audience    `json:"aud"`
@@ -67,5 +74,27 @@ func FuzzUnmarshal(f *testing.F) {
 		if jose.Unmarshal(data, &c) == nil && !json.Valid(data) {
 			t.Fatal("accepted what is not JSON")
 		}
+		var v any
+		if jose.Unmarshal(data, &v) == nil && depth(v) > 32 {
+			t.Fatalf("accepted %d levels", depth(v))
+		}
 	})
+}
+
+// depth is how many levels of arrays and objects a value has.
+func depth(v any) int {
+	deepest := 0
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			deepest = max(deepest, depth(e))
+		}
+	case map[string]any:
+		for _, e := range v {
+			deepest = max(deepest, depth(e))
+		}
+	default:
+		return 0
+	}
+	return deepest + 1
 }
