@@ -70,6 +70,9 @@ func NewPages(theme Theme) (*Pages, error) {
 		if _, err := t.ParseFS(files, "pages/layout.html", name); err != nil {
 			return nil, fmt.Errorf("parse page %s: %w", page, err)
 		}
+		if t.Lookup("title") == nil || t.Lookup("main") == nil {
+			return nil, fmt.Errorf("page %s does not define title and main", page)
+		}
 		p.pages[page] = t
 	}
 	return p, nil
