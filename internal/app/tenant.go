@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-iam/holdfast/internal/clients"
 	"github.com/holdfast-iam/holdfast/internal/consent"
 	"github.com/holdfast-iam/holdfast/internal/discovery"
+	"github.com/holdfast-iam/holdfast/internal/feed"
 	"github.com/holdfast-iam/holdfast/internal/flow"
 	"github.com/holdfast-iam/holdfast/internal/grant"
 	"github.com/holdfast-iam/holdfast/internal/keys"
@@ -113,6 +114,7 @@ func (t *tenant) openClients() error {
 	t.clients = &clients.Authenticator{
 		Issuer: t.Issuer, Aliases: []string{t.Issuer + "/token"}, Registry: t.registry, Ring: t.app.Ring,
 		Failures: t.failures, Now: t.app.Clock.Now, KeysAt: t.app.fetch.At,
+		Revoked: func(x5t string) bool { return t.app.feed.Revoked(t.Name, feed.Subject{X5T: x5t}) },
 	}
 	if t.MTLSIssuer != "" {
 		t.clients.Aliases = append(t.clients.Aliases, t.MTLSIssuer+"/token")
