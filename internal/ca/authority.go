@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
@@ -16,6 +17,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/keys"
@@ -23,11 +26,12 @@ import (
 
 // Lifetimes of what the development landscape has.
 const (
-	rootLife = 5 * 365 * 24 * time.Hour
-	interim  = 365 * 24 * time.Hour
-	leafLife = 90 * 24 * time.Hour
-	renew    = 30 * 24 * time.Hour // before the end
-	backdate = time.Hour           // for clocks that are behind
+	serverLife  = 365 * 24 * time.Hour // of root and intermediate for servers: the root's key is gone, so both end together
+	partnerLife = 10 * 365 * 24 * time.Hour
+	leafLife    = 90 * 24 * time.Hour
+	renew       = 30 * 24 * time.Hour // before the end of a leaf
+	last        = 24 * time.Hour      // before the end of an authority it issues nothing more
+	backdate    = time.Hour           // for clocks that are behind
 )
 
 // Authority issues certificates from one folder: root.pem, what signs (authority.pem, authority.key), and leafs.
@@ -51,11 +55,16 @@ func (a *Authority) Fingerprint() string {
 // intermediate that is good for names under host and for loopback addresses only, and then its key is gone: whoever
 // steals the folder cannot make certificates for anything else.
 func Development(folder, host string, now time.Time) (*Authority, error) {
-	a, err := load(folder, now)
+	a, err := load(folder)
+	if err == nil && !slices.Equal(a.cert.PermittedDNSDomains, []string{host}) {
+		return nil, fmt.Errorf("the authority in %s is good for %v only, and not for %s: name another folder, or run holdfast dev untrust and remove this one", folder, a.cert.PermittedDNSDomains, host)
+	}
 	if err == nil || !errors.Is(err, os.ErrNotExist) {
 		return a, err
 	}
-	rootKey, root, err := newRoot("Holdfast development root", now)
+	root := template("Holdfast development root", now, serverLife)
+	root.MaxPathLen = 1
+	rootKey, root, err := newRoot(root)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +72,7 @@ func Development(folder, host string, now time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make authority key: %w", err)
 	}
-	t := template("Holdfast development authority", now, interim)
+	t := template("Holdfast development authority", now, serverLife)
 	t.IsCA, t.BasicConstraintsValid, t.MaxPathLenZero = true, true, true
 	t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature
 	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
@@ -81,11 +90,13 @@ func Development(folder, host string, now time.Time) (*Authority, error) {
 
 // Partners opens or makes the authority for the client certificates of partners. No browser trusts it.
 func Partners(folder string, now time.Time) (*Authority, error) {
-	a, err := load(folder, now)
+	a, err := load(folder)
 	if err == nil || !errors.Is(err, os.ErrNotExist) {
 		return a, err
 	}
-	key, root, err := newRoot("Holdfast development partners", now)
+	root := template("Holdfast development partners", now, partnerLife)
+	root.MaxPathLenZero, root.ExtKeyUsage = true, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	key, root, err := newRoot(root)
 	if err != nil {
 		return nil, err
 	}
@@ -93,12 +104,12 @@ func Partners(folder string, now time.Time) (*Authority, error) {
 	return a, a.save()
 }
 
-func newRoot(name string, now time.Time) (*ecdsa.PrivateKey, *x509.Certificate, error) {
+// newRoot makes the key of a root and has it sign itself.
+func newRoot(t *x509.Certificate) (*ecdsa.PrivateKey, *x509.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make root key: %w", err)
 	}
-	t := template(name, now, rootLife)
 	t.IsCA, t.BasicConstraintsValid = true, true
 	t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	cert, err := sign(t, t, &key.PublicKey, key)
@@ -136,7 +147,7 @@ func (a *Authority) save() error {
 	return keys.WriteFile(a.RootFile(), certPEM(a.root)) // last: its presence says that all is there
 }
 
-func load(folder string, now time.Time) (*Authority, error) {
+func load(folder string) (*Authority, error) {
 	a := &Authority{Folder: folder}
 	var err error
 	if a.root, err = readCert(a.RootFile()); err != nil {
@@ -155,13 +166,10 @@ func load(folder string, now time.Time) (*Authority, error) {
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	ec, ok := key.(*ecdsa.PrivateKey)
-	if err != nil || !ok {
-		return nil, fmt.Errorf("%s/authority.key cannot be read: remove the folder to begin anew", folder)
+	if err != nil || !ok || !ec.PublicKey.Equal(a.cert.PublicKey) {
+		return nil, fmt.Errorf("%s/authority.key is not the key of the authority: remove the folder to begin anew", folder)
 	}
 	a.key = ec
-	if now.After(a.cert.NotAfter.Add(-renew)) {
-		return nil, fmt.Errorf("the authority in %s ends on %s: run holdfast dev untrust, remove the folder, and begin anew", folder, a.cert.NotAfter.Format(time.DateOnly))
-	}
 	return a, nil
 }
 
@@ -172,59 +180,73 @@ func readCert(name string) (*x509.Certificate, error) {
 	}
 	block, _ := pem.Decode(data)
 	if block == nil {
-		return nil, fmt.Errorf("%s is not PEM", name)
+		return nil, fmt.Errorf("%s is not PEM: remove its folder to begin anew", name)
 	}
 	return x509.ParseCertificate(block.Bytes)
 }
 
 // Server sees to a server certificate for hosts under name.pem and name.key, chain included, and makes it anew when
-// it ends within a month or lacks a host.
+// it ends within a month or is for other hosts.
 func (a *Authority) Server(name string, hosts []string, now time.Time) (certFile, keyFile string, err error) {
+	if len(hosts) == 0 {
+		return "", "", errors.New("server certificate: no host is named")
+	}
 	t := template(hosts[0], now, leafLife)
-	t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
+	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	if err := addNames(t, hosts); err != nil {
+		return "", "", fmt.Errorf("server certificate: %w", err)
+	}
+	return a.leaf(name, t, now)
+}
+
+// Client sees to a client certificate with a subject and alternative names (URIs, addresses or hosts) under name.pem
+// and name.key, and makes it anew when it ends within a month or says something else.
+func (a *Authority) Client(name string, subject pkix.Name, alternatives []string, now time.Time) (certFile, keyFile string, err error) {
+	t := template("", now, leafLife)
+	t.Subject, t.ExtKeyUsage = subject, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	if err := addNames(t, alternatives); err != nil {
+		return "", "", fmt.Errorf("client certificate: %w", err)
+	}
+	return a.leaf(name, t, now)
+}
+
+func addNames(t *x509.Certificate, names []string) error {
+	for _, n := range names {
+		ip := net.ParseIP(n)
+		switch {
+		case ip != nil:
 			t.IPAddresses = append(t.IPAddresses, ip)
-		} else {
-			t.DNSNames = append(t.DNSNames, h)
-		}
-	}
-	covers := func(c *x509.Certificate) bool {
-		for _, h := range hosts {
-			if c.VerifyHostname(h) != nil {
-				return false
+		case strings.Contains(n, ":"):
+			u, err := url.Parse(n)
+			if err != nil {
+				return err
 			}
+			t.URIs = append(t.URIs, u)
+		default:
+			t.DNSNames = append(t.DNSNames, n)
 		}
-		return true
 	}
-	return a.leaf(name, t, covers, now)
+	return nil
 }
 
-// Client sees to a client certificate with a common name and, if not "", a URI.
-func (a *Authority) Client(name, commonName, uri string, now time.Time) (certFile, keyFile string, err error) {
-	t := template(commonName, now, leafLife)
-	t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	if uri != "" {
-		u, err := url.Parse(uri)
-		if err != nil {
-			return "", "", fmt.Errorf("client certificate: %w", err)
-		}
-		t.URIs = []*url.URL{u}
-	}
-	return a.leaf(name, t, func(c *x509.Certificate) bool { return c.Subject.CommonName == commonName }, now)
-}
-
-func (a *Authority) leaf(name string, t *x509.Certificate, good func(*x509.Certificate) bool, now time.Time) (certFile, keyFile string, err error) {
+// leaf issues what the template says, unless that is there already and good for a while.
+func (a *Authority) leaf(name string, t *x509.Certificate, now time.Time) (certFile, keyFile string, err error) {
 	certFile, keyFile = filepath.Join(a.Folder, name+".pem"), filepath.Join(a.Folder, name+".key")
-	if c, err := readCert(certFile); err == nil && good(c) && now.Before(c.NotAfter.Add(-renew)) && c.CheckSignatureFrom(a.cert) == nil {
-		if _, err := os.Stat(keyFile); err == nil {
-			return certFile, keyFile, nil
-		}
+	end := a.cert.NotAfter
+	if now.After(end.Add(-last)) {
+		return "", "", fmt.Errorf("the authority in %s ends on %s: run holdfast dev untrust, remove the folder, and begin anew", a.Folder, end.Format(time.DateOnly))
+	}
+	if t.NotAfter.After(end) {
+		t.NotAfter = end // a leaf that outlives its authority deceives whoever reads its date
+	}
+	if pair, err := tls.LoadX509KeyPair(certFile, keyFile); err == nil && a.isGood(pair.Leaf, t, now) {
+		return certFile, keyFile, nil
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return "", "", fmt.Errorf("make key: %w", err)
 	}
+	t.KeyUsage = x509.KeyUsageDigitalSignature
 	cert, err := sign(t, a.cert, &key.PublicKey, a.key)
 	if err != nil {
 		return "", "", err
@@ -233,10 +255,19 @@ func (a *Authority) leaf(name string, t *x509.Certificate, good func(*x509.Certi
 		return "", "", err
 	}
 	chain := certPEM(cert)
-	if a.cert != a.root && !a.cert.Equal(a.root) {
+	if !a.cert.Equal(a.root) {
 		chain = append(chain, certPEM(a.cert)...)
 	}
 	return certFile, keyFile, keys.WriteFile(certFile, chain)
+}
+
+// isGood says that a certificate is ours, says what is wanted, and need not be renewed yet, or could not be for longer.
+func (a *Authority) isGood(c, want *x509.Certificate, now time.Time) bool {
+	lasts := now.Before(c.NotAfter.Add(-renew)) || c.NotAfter.Equal(a.cert.NotAfter) && now.Before(c.NotAfter)
+	return lasts && c.CheckSignatureFrom(a.cert) == nil &&
+		c.Subject.String() == want.Subject.String() && slices.Equal(c.DNSNames, want.DNSNames) &&
+		slices.EqualFunc(c.IPAddresses, want.IPAddresses, net.IP.Equal) &&
+		slices.EqualFunc(c.URIs, want.URIs, func(x, y *url.URL) bool { return x.String() == y.String() })
 }
 
 func writeKey(name string, key *ecdsa.PrivateKey) error {

@@ -33,7 +33,7 @@ func ParseForwarded(value string) ([]*x509.Certificate, error) {
 		return nil, errForwarded
 	}
 	block, rest := pem.Decode([]byte(text))
-	if block == nil || block.Type != "CERTIFICATE" || len(block.Headers) > 0 || strings.TrimSpace(string(rest)) != "" {
+	if !strings.HasPrefix(text, "-----BEGIN ") || block == nil || block.Type != "CERTIFICATE" || len(block.Headers) > 0 || strings.TrimSpace(string(rest)) != "" {
 		return nil, errForwarded
 	}
 	return one(block.Bytes)

@@ -1,6 +1,7 @@
 package dev
 
 import (
+	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ func (l *landscape) prepare(now time.Time) (err error) {
 	if _, _, err := l.roots.servers.Server("server", l.hosts(), now); err != nil {
 		return err
 	}
-	if _, _, err := l.roots.partners.Client("partner", partnerName, "", now); err != nil {
+	if _, _, err := l.roots.partners.Client("partner", pkix.Name{CommonName: partnerName, Organization: []string{"Holdfast"}}, nil, now); err != nil {
 		return err
 	}
 	if _, err := os.Stat(l.path("ring.json")); errors.Is(err, fs.ErrNotExist) {
