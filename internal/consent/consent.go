@@ -142,16 +142,19 @@ func (e *Endpoints) view(ctx context.Context, i *flow.Interaction, s *store.Sess
 	return v, nil
 }
 
-func (e *Endpoints) username(ctx context.Context, accountID string) (name string, err error) {
-	err = e.DB.Read(ctx, func(tx *store.Tx) error {
-		account, err := tx.Account(accountID)
-		name = account.Username
+func (e *Endpoints) username(ctx context.Context, accountID string) (string, error) {
+	var account store.Account
+	err := e.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		account, err = tx.Account(accountID)
 		return err
 	})
+	if errors.Is(err, store.ErrNotFound) || err == nil && account.Disabled {
+		return "", oauth.Refuse(oauth.AccessDenied, "this account is not available")
+	}
 	if err != nil {
 		return "", fmt.Errorf("load account: %w", err)
 	}
-	return name, nil
+	return account.Username, nil
 }
 
 func initial(name string) string {

@@ -90,7 +90,11 @@ func (e *Endpoints) end(w http.ResponseWriter, r *http.Request) error {
 	return e.signedOut(w, r)
 }
 
+// signedOut removes a cookie that came. Where none came there may be one all the same, which the browser keeps back from
+// posts of other sites; removing it would let them sign people out.
 func (e *Endpoints) signedOut(w http.ResponseWriter, r *http.Request) error {
-	web.ClearCookie(w, web.SessionCookie)
+	if len(web.CookiesWith(r, web.SessionCookie)) > 0 {
+		web.ClearCookie(w, web.SessionCookie)
+	}
 	return e.Pages.Render(w, r, http.StatusOK, "signedout", nil)
 }
