@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/store"
 )
@@ -32,14 +33,9 @@ func (r *Ring) CheckCanary(ctx context.Context, db *store.DB) error {
 	}
 	err := root.Read(ctx, read)
 	if errors.Is(err, store.ErrNotFound) {
-		err = root.Write(ctx, func(tx *store.Tx) error {
-			err := read(tx)
-			if !errors.Is(err, store.ErrNotFound) {
-				return err
-			}
-			sealed = r.Seal(PurposeSeal, place, []byte(canaryText))
-			return tx.PutSetting(canaryName, sealed)
-		})
+		if err = root.Write(ctx, r.putCanary); err == nil {
+			err = root.Read(ctx, read) // it may be another node's
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("read the canary of the key ring: %w", err)
@@ -48,6 +44,18 @@ func (r *Ring) CheckCanary(ctx context.Context, db *store.DB) error {
 		return fmt.Errorf("the key ring (keys %v) does not belong to this database, which was sealed under key %q: name the right file as key_ring", r.IDs(), SealedBy(sealed))
 	}
 	return nil
+}
+
+// putCanary writes the canary unless another node is quicker, perhaps with another ring: the spend lets one through.
+func (r *Ring) putCanary(tx *store.Tx) error {
+	err := tx.Spend(store.Spend{Kind: "setting", Key: canaryName, Until: tx.Now.Add(time.Hour)})
+	if errors.Is(err, store.ErrTaken) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return tx.PutSetting(canaryName, r.Seal(PurposeSeal, SettingPlace("", canaryName), []byte(canaryText)))
 }
 
 // Rewrap seals under the active key what other keys of the ring have sealed: the settings of the database and of

@@ -3,6 +3,8 @@ package keys_test
 import (
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/holdfast-iam/holdfast/internal/keys"
@@ -23,6 +25,24 @@ func TestCanary(t *testing.T) {
 			t.Errorf("a wrong ring: %v", err)
 		}
 		must(t, ring.CheckCanary(t.Context(), db)) // the wrong one has left no trace
+	})
+}
+
+func TestOneRingWinsAtTheFirstStart(t *testing.T) {
+	storetest.Engines(t, func(t *testing.T, db *store.DB) {
+		var good atomic.Int32
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if keys.NewRing().CheckCanary(t.Context(), db) == nil {
+					good.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if good.Load() != 1 {
+			t.Errorf("%d different rings belong to one database", good.Load())
+		}
 	})
 }
 

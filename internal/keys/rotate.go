@@ -3,6 +3,7 @@ package keys
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -73,8 +74,14 @@ func (s *Signing) runFor(ctx context.Context, a jose.Alg, plan func([]store.Sign
 	return s.run(ctx, plan)
 }
 
+// missing is the error of a plan that adds a key for an algorithm which has not been generated.
+type missing jose.Alg
+
+func (a missing) Error() string { return "the keys for " + string(a) + " have changed meanwhile" }
+
 // run makes the moves of a plan. The plan is made twice: on what a reading shows, to know which keys have to be
-// generated before the transaction, and inside it, on what is true.
+// generated before the transaction, and inside it, on what is true. If another node was at work between the two so
+// that a key is missing, it is generated and the moves are tried again.
 func (s *Signing) run(ctx context.Context, plan func([]store.SigningKey, time.Time) []move) error {
 	var moves []move
 	err := s.cfg.DB.Read(ctx, func(tx *store.Tx) error {
@@ -88,59 +95,66 @@ func (s *Signing) run(ctx context.Context, plan func([]store.SigningKey, time.Ti
 	if len(moves) == 0 {
 		return nil
 	}
-	fresh, err := s.generate(moves)
-	if err != nil {
-		return err
-	}
-	return s.change(ctx, func(tx *store.Tx, list []store.SigningKey) error {
-		for _, m := range plan(list, tx.Now) {
-			if err := apply(tx, m, fresh); err != nil {
-				return err
-			}
+	fresh := map[jose.Alg]store.SigningKey{}
+	for _, m := range moves {
+		if err := s.generate(m, fresh); err != nil {
+			return err
 		}
-		return nil
-	})
+	}
+	for {
+		err := s.change(ctx, func(tx *store.Tx, list []store.SigningKey) error {
+			for _, m := range plan(list, tx.Now) {
+				if err := apply(tx, m, fresh); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		lacks, ok := errors.AsType[missing](err)
+		if !ok {
+			return err
+		}
+		if err := s.generate(s.first(jose.Alg(lacks), time.Time{}), fresh); err != nil {
+			return err
+		}
+	}
 }
 
-func apply(tx *store.Tx, m move, fresh map[string]store.SigningKey) error {
+func apply(tx *store.Tx, m move, fresh map[jose.Alg]store.SigningKey) error {
 	if m.from != "" {
 		return tx.PutSigningKeyState(m.key, m.from)
 	}
-	if m.key.External != "" {
-		m.key.CreatedAt = tx.Now
-		return tx.AddSigningKey(m.key)
+	if m.key.External == "" {
+		made, ok := fresh[jose.Alg(m.key.Alg)]
+		if !ok {
+			return missing(m.key.Alg)
+		}
+		m.key.ID, m.key.Public, m.key.Sealed, m.key.Use = made.ID, made.Public, made.Sealed, made.Use
 	}
-	made, ok := fresh[m.key.Alg]
-	if !ok {
-		return nil // another node was at work since the reading: the next step sees to it
-	}
-	m.key.ID, m.key.Public, m.key.Sealed, m.key.Use, m.key.CreatedAt = made.ID, made.Public, made.Sealed, made.Use, tx.Now
+	m.key.CreatedAt = tx.Now
 	return tx.AddSigningKey(m.key)
 }
 
-// generate makes the keys that the moves add, by algorithm.
-func (s *Signing) generate(moves []move) (map[string]store.SigningKey, error) {
-	fresh := map[string]store.SigningKey{}
-	for _, m := range moves {
-		if m.from != "" || m.key.External != "" {
-			continue
-		}
-		k, err := jose.GenerateKey(jose.Alg(m.key.Alg))
-		if err != nil {
-			return nil, err
-		}
-		private, err := json.Marshal(k)
-		if err != nil {
-			return nil, fmt.Errorf("marshal key: %w", err)
-		}
-		public, err := json.Marshal(k.Public())
-		if err != nil {
-			return nil, fmt.Errorf("marshal key: %w", err)
-		}
-		fresh[m.key.Alg] = store.SigningKey{ID: k.ID(), Use: "sig", Public: public,
-			Sealed: s.cfg.Ring.Seal(PurposeSeal, keyPlace(s.cfg.DB.Tenant(), k.ID()), private)}
+// generate makes the key that a move adds, if it adds one that does not live elsewhere.
+func (s *Signing) generate(m move, fresh map[jose.Alg]store.SigningKey) error {
+	if m.from != "" || m.key.External != "" {
+		return nil
 	}
-	return fresh, nil
+	k, err := jose.GenerateKey(jose.Alg(m.key.Alg))
+	if err != nil {
+		return err
+	}
+	private, err := json.Marshal(k)
+	if err != nil {
+		return fmt.Errorf("marshal key: %w", err)
+	}
+	public, err := json.Marshal(k.Public())
+	if err != nil {
+		return fmt.Errorf("marshal key: %w", err)
+	}
+	fresh[k.Alg()] = store.SigningKey{ID: k.ID(), Use: "sig", Public: public,
+		Sealed: s.cfg.Ring.Seal(PurposeSeal, keyPlace(s.cfg.DB.Tenant(), k.ID()), private)}
+	return nil
 }
 
 // due plans a Step.
