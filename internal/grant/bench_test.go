@@ -76,11 +76,11 @@ func measure(b *testing.B) floors {
 
 func each(fn func()) float64 {
 	const rounds = 2000
-	start := time.Now()
+	before := cpu()
 	for range rounds {
 		fn()
 	}
-	return float64(time.Since(start).Nanoseconds()) / rounds
+	return float64(cpu()-before) / rounds
 }
 
 // run benchmarks requests that come from many clients at once, so that writes share commits, and reports the CPU time

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,11 +43,20 @@ func bare() float64 {
 		_, _ = io.WriteString(w, "{}")
 	})
 	const rounds = 10_000
-	start := time.Now()
+	before := cpu()
 	for range rounds {
 		serve(h, "POST", "https://acme.example/introspect", "token=abc", basic("shop"))
 	}
-	return float64(time.Since(start).Nanoseconds()) / rounds
+	return float64(cpu()-before) / rounds
+}
+
+// cpu is the time that this process has computed: what others do on the machine does not count.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func BenchmarkIntrospect(b *testing.B) {
@@ -66,12 +76,14 @@ func BenchmarkIntrospect(b *testing.B) {
 			body := url.Values{"token": {token}}.Encode()
 			b.Run(name, func(b *testing.B) {
 				b.ReportAllocs()
+				before, rounds := cpu(), 0
 				for b.Loop() {
+					rounds++
 					if status := serve(i.handler, "POST", i.url+"/introspect", body, basic("orders-api")); status != http.StatusOK {
 						b.Fatalf("status %d", status)
 					}
 				}
-				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/floor, "x-floor")
+				b.ReportMetric(float64(cpu()-before)/float64(rounds)/floor, "x-floor")
 			})
 		}
 		run(format, access)

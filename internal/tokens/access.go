@@ -46,8 +46,8 @@ func (m *Minter) Access(p Plan) *Access {
 		Scope:    strings.Join(p.Scope, " "),
 	}}
 	c := &a.Claims
-	if !p.Binding.IsZero() {
-		c.Confirmation = &p.Binding
+	if bound := p.Binding; !bound.IsZero() {
+		c.Confirmation = &bound
 	}
 	ends := p.IssuedAt.Add(m.accessLifetime(p.API))
 	if p.Grant != nil {
@@ -86,7 +86,7 @@ func opaque(p Plan) bool {
 // audience is the resource asked for, and the issuer where userinfo must accept the token: with the scope openid,
 // and where there is no resource at all (RFC 9068 §3, RFC 8707 §2).
 func (m *Minter) audience(p Plan) jose.Audience {
-	var a jose.Audience
+	a := make(jose.Audience, 0, 2)
 	if p.API != nil {
 		a = append(a, p.API.Resource)
 	}

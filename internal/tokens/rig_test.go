@@ -70,11 +70,22 @@ func rigOn(t testing.TB, c *clock, root *store.DB, ring *keys.Ring, l tokens.Lif
 // follow lets the feed run until the test ends, and waits until it knows what there is.
 func (r *rig) follow(t testing.TB) {
 	t.Helper()
+	t.Cleanup(r.run(t))
+}
+
+// catchUp lets the feed read once. As the clock stands still it is not stale after that.
+func (r *rig) catchUp(t testing.TB) {
+	t.Helper()
+	r.run(t)()
+}
+
+func (r *rig) run(t testing.TB) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { r.feed.Run(ctx); close(done) }()
-	t.Cleanup(func() { cancel(); <-done })
 	eventually(t, "the feed is ready", r.feed.Ready)
+	return func() { cancel(); <-done }
 }
 
 func eventually(t testing.TB, what string, is func() bool) {
