@@ -1,18 +1,18 @@
-// Package authn verifies what a person shows to prove who they are, and turns each success into a factor of a
-// session: passwords, passkeys, codes sent by mail. One file per factor.
-//
-// It verifies and remembers; pages are in internal/login and internal/account, what factors are worth is in
-// internal/session. An answer never tells whether an account exists.
 package authn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"runtime"
 
 	"github.com/go-crypt/crypt"
 	"github.com/go-crypt/crypt/algorithm/argon2"
+	"github.com/go-crypt/crypt/algorithm/bcrypt"
+	"github.com/go-crypt/crypt/algorithm/pbkdf2"
+	"github.com/go-crypt/crypt/algorithm/scrypt"
+	"github.com/go-crypt/crypt/algorithm/shacrypt"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/holdfast-iam/holdfast/internal/session"
@@ -46,12 +46,14 @@ func NewPasswords() (*Passwords, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare argon2id: %w", err)
 	}
-	decoder, err := crypt.NewDefaultDecoder()
+	decoder := crypt.NewDecoder()
+	err = errors.Join(argon2.RegisterDecoder(decoder), bcrypt.RegisterDecoder(decoder), scrypt.RegisterDecoder(decoder),
+		pbkdf2.RegisterDecoder(decoder), shacrypt.RegisterDecoder(decoder))
 	if err != nil {
 		return nil, fmt.Errorf("prepare password hashes: %w", err)
 	}
 	cores := int64(runtime.GOMAXPROCS(0))
-	p := &Passwords{hasher: hasher, decoder: decoder, running: semaphore.NewWeighted(cores), queued: semaphore.NewWeighted(cores * waiting)}
+	p := &Passwords{hasher: hasher, decoder: decoder, running: semaphore.NewWeighted(cores), queued: semaphore.NewWeighted(cores * (1 + waiting))}
 	// What somebody without an account is compared with costs as much as a real comparison.
 	p.decoy, err = p.Hash("the password of nobody")
 	return p, err
@@ -74,7 +76,7 @@ var errBusy = oauth.Refuse(oauth.TemporarilyUnavailable, "the server is busy; tr
 	WithHeader("Retry-After", "2").WithStatus(http.StatusServiceUnavailable)
 
 // Verify compares a password with that of an account; a nil account, or one without a password, costs as much and is
-// never right. renewed is the hash to store instead when the stored one is of another kind, "" otherwise.
+// never right. renewed is the hash to store instead when the stored one is weaker than a new one, "" otherwise.
 func (p *Passwords) Verify(ctx context.Context, account *store.Account, password string) (ok bool, renewed string, err error) {
 	stored := p.decoy
 	real := account != nil && account.PasswordHash != "" && !account.Disabled
@@ -103,13 +105,40 @@ func (p *Passwords) Verify(ctx context.Context, account *store.Account, password
 	if !match || !real {
 		return false, "", nil
 	}
-	if _, current := digest.(*argon2.Digest); !current {
+	if weaker(stored) {
 		renewed, err = p.Hash(password)
 	}
 	return true, renewed, err
 }
 
-// PasswordFactor is what a verified password adds to a session.
-func PasswordFactor(tx *store.Tx) store.Factor {
+// weaker says whether a PHC string is of another kind than new ones, or cost less to make.
+func weaker(stored string) bool {
+	var version, memory, passes int
+	_, err := fmt.Sscanf(stored, "$argon2id$v=%d$m=%d,t=%d,", &version, &memory, &passes)
+	return err != nil || version < 0x13 || memory*passes < memoryKiB*iterations
+}
+
+// keep looks whether an account still has the password that was verified, and stores its renewed hash, if any. Somebody
+// else who changes the account just now goes first: it will be renewed another time.
+func keep(tx *store.Tx, verified *store.Account, renewed string) error {
+	now, err := tx.Account(verified.ID)
+	if errors.Is(err, store.ErrNotFound) || err == nil && (now.Disabled || now.PasswordHash != verified.PasswordHash) {
+		return fmt.Errorf("%w: the account has changed meanwhile", ErrFailed)
+	}
+	if err != nil {
+		return fmt.Errorf("load account: %w", err)
+	}
+	if renewed == "" {
+		return nil
+	}
+	now.PasswordHash = renewed
+	if err := tx.PutAccount(now); err != nil && !errors.Is(err, store.ErrConflict) {
+		return fmt.Errorf("renew password hash: %w", err)
+	}
+	return nil
+}
+
+// passwordFactor is what a verified password adds to a session.
+func passwordFactor(tx *store.Tx) store.Factor {
 	return store.Factor{Kind: session.Password, At: tx.Now, AMR: []string{"pwd"}}
 }
