@@ -47,7 +47,8 @@ func BearerDoor(algs string) Door {
 		e := visible(err)
 		setHeaders(w, e)
 		status := e.HTTPStatus()
-		if status < http.StatusInternalServerError {
+		switch status {
+		case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
 			challenge(w.Header(), r, e, algs)
 		}
 		if e.Detail == "" {

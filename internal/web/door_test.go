@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -28,11 +29,11 @@ func answer(t *testing.T, h http.Handler, r *http.Request) *http.Response {
 
 func body(t *testing.T, res *http.Response) string {
 	t.Helper()
-	var b strings.Builder
-	if _, err := b.WriteString(readAll(t, res)); err != nil {
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return b.String()
+	return string(b)
 }
 
 func TestRFC6749_5_2_Error(t *testing.T) {
@@ -99,7 +100,8 @@ func TestRFC6750_3_Challenge(t *testing.T) {
 			[]string{bearer + `, error="insufficient_scope", error_description="the scope openid is needed"`, dpop}, `{"error":"insufficient_scope","error_description":"the scope openid is needed"}`},
 		"quotes": {oauth.Refuse(oauth.InvalidRequest, "a \"b\\\n\u00fc"), "Bearer x", 400,
 			[]string{bearer + `, error="invalid_request", error_description="a b"`, dpop}, `{"error":"invalid_request","error_description":"a \"b\\\nü"}`},
-		"ours": {oauth.Refuse(oauth.ServerError, "x"), "Bearer x", 500, nil, `{"error":"server_error","error_description":"x"}`},
+		"not about tokens": {oauth.Refuse(oauth.InvalidRequest, "no").WithStatus(405), "Bearer x", 405, nil, `{"error":"invalid_request","error_description":"no"}`},
+		"ours":             {oauth.Refuse(oauth.ServerError, "x"), "Bearer x", 500, nil, `{"error":"server_error","error_description":"x"}`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -1,7 +1,6 @@
 package web_test
 
 import (
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -11,15 +10,6 @@ import (
 
 	"github.com/holdfast-iam/holdfast/internal/web"
 )
-
-func readAll(t *testing.T, res *http.Response) string {
-	t.Helper()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
 
 const formType = "application/x-www-form-urlencoded"
 
