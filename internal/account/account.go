@@ -5,7 +5,6 @@
 package account
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -21,12 +20,11 @@ import (
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/web"
 	"github.com/holdfast-iam/holdfast/oauth"
+	"github.com/holdfast-iam/holdfast/passkey"
 )
 
 // fresh is how long a proof allows changes of passkeys.
 const fresh = 5 * time.Minute
-
-const maxPasskeys = 20
 
 // Endpoints are the account pages of one issuer.
 type Endpoints struct {
@@ -118,7 +116,7 @@ func (e *Endpoints) signedIn(next visit) web.Handler {
 			if err := e.Keeper.Begin(w, r, i); err != nil {
 				return err
 			}
-			return seeOther(w, r, e.Keeper.LoginURL(i))
+			return web.SeeOther(w, r, e.Keeper.LoginURL(i))
 		}
 		if err != nil {
 			return err
@@ -138,20 +136,9 @@ func (e *Endpoints) signedIn(next visit) web.Handler {
 		if err != nil {
 			return fmt.Errorf("load account: %w", err)
 		}
-		p.email = verifiedEmail(p.account.Claims)
+		p.email = authn.VerifiedEmail(&p.account)
 		return next(w, r, p)
 	}
-}
-
-func verifiedEmail(claims json.RawMessage) string {
-	var c struct {
-		Email    string `json:"email"`
-		Verified bool   `json:"email_verified"`
-	}
-	if json.Unmarshal(claims, &c) != nil || !c.Verified {
-		return ""
-	}
-	return c.Email
 }
 
 // messages are the only texts that an address may bring up.
@@ -175,7 +162,7 @@ func (e *Endpoints) show(w http.ResponseWriter, r *http.Request, p *person) erro
 	}
 	for _, k := range p.passkeys {
 		v.Passkeys = append(v.Passkeys, Passkey{
-			ID: k.ID, Name: k.Name, Synced: k.Flags&backupEligible != 0, Created: e.date(k.CreatedAt), LastUsed: e.date(k.LastUsedAt),
+			ID: k.ID, Name: k.Name, Synced: k.Flags&passkey.FlagBackupEligible != 0, Created: e.date(k.CreatedAt), LastUsed: e.date(k.LastUsedAt),
 		})
 	}
 	for _, s := range sessions {
@@ -185,8 +172,6 @@ func (e *Endpoints) show(w http.ResponseWriter, r *http.Request, p *person) erro
 	}
 	return e.Pages.Render(w, r, http.StatusOK, "account", v)
 }
-
-const backupEligible = 1 << 3 // WebAuthn §6.1
 
 // date is a day as people write it; today with the time.
 func (e *Endpoints) date(t time.Time) string {
@@ -258,7 +243,7 @@ func (e *Endpoints) act(tx *store.Tx, r *http.Request, p *person, action, kind, 
 }
 
 func (e *Endpoints) done(w http.ResponseWriter, r *http.Request, message string) error {
-	return seeOther(w, r, e.Keeper.AccountURL()+"?done="+message)
+	return web.SeeOther(w, r, e.Keeper.AccountURL()+"?done="+message)
 }
 
 // wellKnown lets passkey providers lead people to this page (WebAuthn L3 §11.3, passkey endpoints).
@@ -266,10 +251,4 @@ func (e *Endpoints) wellKnown(w http.ResponseWriter, _ *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, map[string]string{
 		"enroll": e.Issuer + "/account/passkeys/add", "manage": e.Issuer + "/account",
 	})
-}
-
-func seeOther(w http.ResponseWriter, r *http.Request, to string) error {
-	web.NoStore(w.Header())
-	http.Redirect(w, r, to, http.StatusSeeOther)
-	return nil
 }

@@ -1,42 +1,23 @@
 package account
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
-	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/holdfast-iam/holdfast/internal/authn"
-	"github.com/holdfast-iam/holdfast/internal/limit"
-	"github.com/holdfast-iam/holdfast/internal/mail"
-	"github.com/holdfast-iam/holdfast/internal/session"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/web"
 	"github.com/holdfast-iam/holdfast/oauth"
 )
 
-// Steps on the way to a change of passkeys.
 const (
-	stepPassword = "password"
-	stepMail     = "mail"
-	stepCode     = "code"
-	stepVerify   = "verify"
-	stepCreate   = "create"
-	stepNoMail   = "nomail"
+	maxPasskeys = 20
+	maxName     = 64 // characters of a passkey's name
 )
-
-// purposeFirst is that of the mailed code before a first passkey.
-const purposeFirst = "first-passkey"
-
-// StepView is one step.
-type StepView struct {
-	Step, Message, Next, Username, Email string
-	Options, State                       string // of the ceremony
-}
 
 // DeleteView asks whether to delete.
 type DeleteView struct {
@@ -44,226 +25,81 @@ type DeleteView struct {
 	Last     bool
 }
 
-// missing is the step that a person still has to take before passkeys may change: a passkey shown less than five
-// minutes ago, or for somebody without one the password and a mailed code.
-func (e *Endpoints) missing(p *person) string {
-	recent := func(kind string) bool {
-		at := session.Last(p.session, kind)
-		return !at.IsZero() && e.Now().Before(at.Add(fresh))
-	}
-	switch {
-	case len(p.passkeys) > 0 && !recent(session.Passkey):
-		return stepVerify
-	case len(p.passkeys) > 0:
-		return ""
-	case !recent(session.Password):
-		return stepPassword
-	case recent(session.MailedCode):
-		return ""
-	case p.email == "":
-		return stepNoMail
-	}
-	return stepMail
-}
+var (
+	errNoPasskey = oauth.Refuse(oauth.InvalidRequest, "there is no such passkey").WithStatus(http.StatusNotFound)
+	errFull      = oauth.Refuse(oauth.InvalidRequest, "an account has at most 20 passkeys; delete one first")
+	errChanged   = oauth.Refuse(oauth.InvalidRequest, "your account was changed at the same moment; try again").WithStatus(http.StatusConflict)
+)
 
 // add leads through the steps to a new passkey.
 func (e *Endpoints) add(w http.ResponseWriter, r *http.Request, p *person) error {
 	if len(p.passkeys) >= maxPasskeys {
-		return oauth.Refuse(oauth.InvalidRequest, "an account has at most 20 passkeys; delete one first")
+		return errFull
 	}
-	if step := e.missing(p); step != "" {
-		return e.step(w, r, p, step, "/account/passkeys/add", "", http.StatusOK)
+	if step := e.beforeAdd(p); step != "" {
+		return e.step(w, r, p, step, addPath, "", http.StatusOK)
 	}
 	return e.step(w, r, p, stepCreate, "", "", http.StatusOK)
 }
 
-// step renders one, with a fresh challenge where it has one.
-func (e *Endpoints) step(w http.ResponseWriter, r *http.Request, p *person, step, next, message string, status int) error {
-	v := StepView{Step: step, Message: message, Next: next, Username: p.account.Username, Email: mask(p.email)}
-	var c authn.Ceremony
-	var err error
-	switch step {
-	case stepVerify:
-		c, err = e.Passkeys.BeginLogin(p.session.ID)
-	case stepCreate:
-		c, err = e.Passkeys.BeginRegistration(r.Context(), &p.account, p.session.ID)
-	}
-	if err != nil {
-		return err
-	}
-	v.Options, v.State = c.Options, c.State
-	return e.Pages.Render(w, r, status, "passkey", v)
-}
-
-// mask shows enough of an address to recognise it.
-func mask(email string) string {
-	at := strings.LastIndexByte(email, '@')
-	if at < 1 {
-		return ""
-	}
-	return email[:1] + "…" + email[at:]
-}
-
-func (e *Endpoints) password(w http.ResponseWriter, r *http.Request, p *person) error {
-	form, err := web.Form(r)
-	if err != nil {
-		return err
-	}
-	next := e.next(form)
-	counted := limit.Account(p.account.Username)
-	wait, err := e.Failures.Wait(r.Context(), counted)
-	if err != nil {
-		return err
-	}
-	if wait > 0 {
-		return e.step(w, r, p, stepPassword, next, "login.slow", http.StatusTooManyRequests)
-	}
-	ok, _, err := e.Passwords.Verify(r.Context(), &p.account, form.Get("password"))
-	if err != nil {
-		return err
-	}
-	if !ok {
-		web.EventOf(r.Context()).SetCode(oauth.AccessDenied)
-		if err := e.Failures.FailNow(r.Context(), counted); err != nil {
-			return err
-		}
-		return e.step(w, r, p, stepPassword, next, "login.failed", http.StatusBadRequest)
-	}
-	err = e.DB.Write(r.Context(), func(tx *store.Tx) error {
-		if err := e.Failures.Clear(tx, counted); err != nil {
-			return err
-		}
-		_, err := e.Sessions.Step(tx, p.session.ID, authn.PasswordFactor(tx))
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("add password factor: %w", err)
-	}
-	return seeOther(w, r, e.Keeper.Base+next)
-}
-
-// next is where a step leads: one of our own two places, whatever the form says.
-func (e *Endpoints) next(form url.Values) string {
-	const deletion = "/account/passkeys/delete?id="
-	if id, ok := strings.CutPrefix(form.Get("next"), deletion); ok {
-		return deletion + url.QueryEscape(id)
-	}
-	return "/account/passkeys/add"
-}
-
-func (e *Endpoints) sendCode(w http.ResponseWriter, r *http.Request, p *person) error {
-	if step := e.missing(p); step != stepMail {
-		return seeOther(w, r, e.Keeper.Base+"/account/passkeys/add")
-	}
+// change runs fn in a write that excludes every other change of the account and of its passkeys, which it is given as
+// they are now.
+func (e *Endpoints) change(r *http.Request, p *person, fn func(tx *store.Tx, now *person) error) error {
 	err := e.DB.Write(r.Context(), func(tx *store.Tx) error {
-		if err := e.Codes.Send(tx, p.account.ID, purposeFirst, p.email, e.Brand); err != nil {
-			return err
-		}
-		return e.act(tx, r, p, "code.mail", "account", p.account.ID)
-	})
-	if err != nil {
-		return fmt.Errorf("mail code: %w", err)
-	}
-	return e.step(w, r, p, stepCode, "", "", http.StatusOK)
-}
-
-func (e *Endpoints) code(w http.ResponseWriter, r *http.Request, p *person) error {
-	form, err := web.Form(r)
-	if err != nil {
-		return err
-	}
-	if step := e.missing(p); step != stepMail {
-		return seeOther(w, r, e.Keeper.Base+"/account/passkeys/add")
-	}
-	failed, err := e.prove(r.Context(), p, func(tx *store.Tx) (store.Factor, error) {
-		return e.Codes.Check(tx, p.account.ID, purposeFirst, form.Get("code"))
-	})
-	if err != nil {
-		return err
-	}
-	if failed != nil {
-		refused(r, failed)
-		return e.step(w, r, p, stepCode, "", "passkey.code_failed", http.StatusBadRequest)
-	}
-	return seeOther(w, r, e.Keeper.Base+"/account/passkeys/add")
-}
-
-// prove adds a factor to the session. What failed was counted or spent all the same.
-func (e *Endpoints) prove(ctx context.Context, p *person, show func(*store.Tx) (store.Factor, error)) (failed, err error) {
-	err = e.DB.Write(ctx, func(tx *store.Tx) error {
-		failed = nil
-		f, err := show(tx)
-		if errors.Is(err, authn.ErrFailed) {
-			failed = err
-			return nil
-		}
+		account, err := tx.Account(p.account.ID)
 		if err != nil {
 			return err
 		}
-		_, err = e.Sessions.Step(tx, p.session.ID, f)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("add factor: %w", err)
-	}
-	return failed, nil
-}
-
-func refused(r *http.Request, why error) {
-	ev := web.EventOf(r.Context())
-	ev.Cause(why)
-	ev.SetCode(oauth.AccessDenied)
-}
-
-// verify takes a fresh proof of a passkey.
-func (e *Endpoints) verify(w http.ResponseWriter, r *http.Request, p *person) error {
-	form, err := web.Form(r)
-	if err != nil {
-		return err
-	}
-	next := e.next(form)
-	shown, err := e.Passkeys.CheckLogin(r.Context(), p.session.ID, form.Get("state"), form.Get("response"))
-	if err == nil && shown.Account.ID != p.account.ID {
-		err = fmt.Errorf("%w: the passkey is of another account", authn.ErrFailed)
-	}
-	var failed error
-	switch {
-	case errors.Is(err, authn.ErrFailed):
-		failed = err
-	case err != nil:
-		return err
-	default:
-		if failed, err = e.prove(r.Context(), p, shown.Use); err != nil {
+		if err := tx.PutAccount(account); err != nil { // the parent of a rule over several rows
 			return err
 		}
+		passkeys, err := tx.Passkeys(account.ID)
+		if err != nil {
+			return err
+		}
+		return fn(tx, &person{p.session, account, passkeys, authn.VerifiedEmail(&account)})
+	})
+	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
+		return errChanged.With(err)
 	}
-	if failed != nil {
-		refused(r, failed)
-		return e.step(w, r, p, stepVerify, next, "login.passkey_failed", http.StatusBadRequest)
-	}
-	return seeOther(w, r, e.Keeper.Base+next)
+	return err
 }
 
+// create adds the passkey that the browser has made.
 func (e *Endpoints) create(w http.ResponseWriter, r *http.Request, p *person) error {
 	form, err := web.Form(r)
 	if err != nil {
 		return err
 	}
-	if e.missing(p) != "" || len(p.passkeys) >= maxPasskeys {
-		return seeOther(w, r, e.Keeper.Base+"/account/passkeys/add")
+	if e.beforeAdd(p) != "" {
+		return web.SeeOther(w, r, e.Keeper.Base+addPath)
 	}
 	made, err := e.Passkeys.CheckRegistration(r.Context(), &p.account, p.session.ID, form.Get("state"), form.Get("response"))
-	if errors.Is(err, authn.ErrFailed) {
-		refused(r, err)
-		return e.step(w, r, p, stepCreate, "", creationMessage(form.Get("response")), http.StatusBadRequest)
+	if err == nil {
+		err = e.keep(r, p, made)
+	}
+	if declined, ok := errors.AsType[*authn.DeclinedError](err); ok {
+		message := "passkey.failed"
+		if declined.Name == "InvalidStateError" { // WebAuthn L3 §5.1.3: an excluded authenticator
+			message = "passkey.exists"
+		}
+		return e.step(w, r, p, stepCreate, "", message, http.StatusOK)
 	}
 	if err != nil {
-		return err
+		return e.failed(w, r, p, stepCreate, "", "passkey.failed", err)
 	}
-	name := e.nameFor(r, p)
+	return e.done(w, r, "account.added")
+}
+
+// keep adds a verified passkey and tells its owner. authn.ErrFailed: it is not to be added, but its challenge is spent.
+func (e *Endpoints) keep(r *http.Request, p *person, made *authn.Made) error {
 	var failed error
-	err = e.DB.Write(r.Context(), func(tx *store.Tx) error {
+	err := e.change(r, p, func(tx *store.Tx, now *person) error {
 		failed = nil
+		if len(now.passkeys) >= maxPasskeys {
+			return errFull
+		}
+		name := nameFor(r, now)
 		err := made.Add(tx, name)
 		if errors.Is(err, authn.ErrFailed) {
 			failed = err
@@ -272,7 +108,8 @@ func (e *Endpoints) create(w http.ResponseWriter, r *http.Request, p *person) er
 		if err != nil {
 			return err
 		}
-		if err := e.tell(tx, p, "A passkey was added to your account", "The passkey \""+name+"\" can sign in to your account from now on."); err != nil {
+		if err := e.notices().Tell(tx, &now.account, "A passkey was added to your account",
+			"The passkey “"+name+"” can sign in to your account from now on."); err != nil {
 			return err
 		}
 		return e.act(tx, r, p, "passkey.add", "passkey", made.Passkey.ID)
@@ -280,25 +117,15 @@ func (e *Endpoints) create(w http.ResponseWriter, r *http.Request, p *person) er
 	if err != nil {
 		return fmt.Errorf("add passkey: %w", err)
 	}
-	if failed != nil {
-		refused(r, failed)
-		return e.step(w, r, p, stepCreate, "", "passkey.failed", http.StatusBadRequest)
-	}
-	return e.done(w, r, "account.added")
+	return failed
 }
 
-func creationMessage(response string) string {
-	var failure struct {
-		Error string `json:"error"`
-	}
-	if json.Unmarshal([]byte(response), &failure) == nil && failure.Error == "InvalidStateError" {
-		return "passkey.exists"
-	}
-	return "passkey.failed"
+func (e *Endpoints) notices() *authn.Notices {
+	return &authn.Notices{Mail: e.Mail, Account: e.Issuer + "/account"}
 }
 
 // nameFor names a new passkey after the browser that made it, told apart from others of that name.
-func (e *Endpoints) nameFor(r *http.Request, p *person) string {
+func nameFor(r *http.Request, p *person) string {
 	base := browser(r.UserAgent())
 	name := base
 	for n := 2; ; n++ {
@@ -313,25 +140,14 @@ func (e *Endpoints) nameFor(r *http.Request, p *person) string {
 	}
 }
 
-// tell mails the owner that something about their way in has changed.
-func (e *Endpoints) tell(tx *store.Tx, p *person, subject, text string) error {
-	if p.email == "" {
-		return nil
-	}
-	return e.Mail.Send(tx, mail.Message{
-		To: p.email, Subject: subject, Life: 24 * time.Hour,
-		Text: text + "\n\nIf that was not you, sign in, delete what you do not know, and tell your administrator:\n" + e.Issuer + "/account\n",
-	})
-}
-
 func (e *Endpoints) rename(w http.ResponseWriter, r *http.Request, p *person) error {
 	form, err := web.Form(r)
 	if err != nil {
 		return err
 	}
 	name := strings.TrimSpace(form.Get("name"))
-	if name == "" || len(name) > 64 {
-		return oauth.Refuse(oauth.InvalidRequest, "a name has 1 to 64 characters")
+	if name == "" || utf8.RuneCountInString(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		return oauth.Refuse(oauth.InvalidRequest, "a name has 1 to 64 characters in one line")
 	}
 	err = e.DB.Write(r.Context(), func(tx *store.Tx) error {
 		if err := tx.RenamePasskey(p.account.ID, form.Get("id"), name); err != nil {
@@ -348,8 +164,6 @@ func (e *Endpoints) rename(w http.ResponseWriter, r *http.Request, p *person) er
 	return e.done(w, r, "account.renamed")
 }
 
-var errNoPasskey = oauth.Refuse(oauth.InvalidRequest, "there is no such passkey").WithStatus(http.StatusNotFound)
-
 // owned finds a passkey of the person.
 func (p *person) owned(id string) (*store.Passkey, error) {
 	for i := range p.passkeys {
@@ -363,6 +177,7 @@ func (p *person) owned(id string) (*store.Passkey, error) {
 // last says that without its only passkey the person could not sign in any more.
 func (p *person) last() bool { return len(p.passkeys) == 1 && p.account.PasswordHash == "" }
 
+// askDelete shows what would be deleted, after a fresh proof.
 func (e *Endpoints) askDelete(w http.ResponseWriter, r *http.Request, p *person) error {
 	params, err := web.Query(r)
 	if err != nil {
@@ -372,10 +187,13 @@ func (e *Endpoints) askDelete(w http.ResponseWriter, r *http.Request, p *person)
 	if err != nil {
 		return err
 	}
-	if step := e.missing(p); step != "" {
-		return e.step(w, r, p, step, "/account/passkeys/delete?id="+k.ID, "", http.StatusOK)
+	if p.last() {
+		return e.Pages.Render(w, r, http.StatusOK, "delete", DeleteView{k.ID, k.Name, true})
 	}
-	return e.Pages.Render(w, r, http.StatusOK, "delete", DeleteView{k.ID, k.Name, p.last()})
+	if step := e.beforeDelete(p); step != "" {
+		return e.step(w, r, p, step, deletePath+k.ID, "", http.StatusOK)
+	}
+	return e.Pages.Render(w, r, http.StatusOK, "delete", DeleteView{k.ID, k.Name, false})
 }
 
 func (e *Endpoints) delete(w http.ResponseWriter, r *http.Request, p *person) error {
@@ -387,26 +205,34 @@ func (e *Endpoints) delete(w http.ResponseWriter, r *http.Request, p *person) er
 	if err != nil {
 		return err
 	}
-	if step := e.missing(p); step != "" {
-		return e.step(w, r, p, step, "/account/passkeys/delete?id="+k.ID, "", http.StatusOK)
-	}
 	if p.last() {
 		return e.Pages.Render(w, r, http.StatusBadRequest, "delete", DeleteView{k.ID, k.Name, true})
 	}
-	err = e.DB.Write(r.Context(), func(tx *store.Tx) error {
+	if step := e.beforeDelete(p); step != "" {
+		return e.step(w, r, p, step, deletePath+k.ID, "", http.StatusOK)
+	}
+	var last bool
+	err = e.change(r, p, func(tx *store.Tx, now *person) error {
+		if _, err := now.owned(k.ID); err != nil {
+			return err
+		}
+		if last = now.last(); last {
+			return nil
+		}
 		if err := tx.DeletePasskey(p.account.ID, k.ID); err != nil {
 			return err
 		}
-		if err := e.tell(tx, p, "A passkey was deleted from your account", "The passkey \""+k.Name+"\" cannot sign in to your account any more."); err != nil {
+		if err := e.notices().Tell(tx, &now.account, "A passkey was deleted from your account",
+			"The passkey “"+k.Name+"” cannot sign in to your account any more."); err != nil {
 			return err
 		}
 		return e.act(tx, r, p, "passkey.delete", "passkey", k.ID)
 	})
-	if errors.Is(err, store.ErrNotFound) {
-		return errNoPasskey
-	}
 	if err != nil {
 		return fmt.Errorf("delete passkey: %w", err)
+	}
+	if last {
+		return e.Pages.Render(w, r, http.StatusBadRequest, "delete", DeleteView{k.ID, k.Name, true})
 	}
 	return e.done(w, r, "account.deleted")
 }

@@ -247,8 +247,9 @@ func (t *tenant) mountPeople(mux *http.ServeMux) error {
 	if err != nil {
 		return fmt.Errorf("relying party: %w", err)
 	}
-	passkeys := &authn.Passkeys{DB: t.db, RP: rp, Sealer: t.app.Ring, Now: t.app.Clock.Now}
-	codes := &authn.MailedCodes{Ring: t.app.Ring, Mail: t.mail}
+	notices := &authn.Notices{Mail: t.mail, Account: t.Issuer + "/account"}
+	passkeys := &authn.Passkeys{DB: t.db, RP: rp, Sealer: t.app.Ring, Now: t.app.Clock.Now, Notices: notices}
+	codes := authn.NewMailedCodes(t.app.Ring, t.mail, t.app.Clock.Now)
 	(&login.Endpoints{
 		DB: t.db, Registry: t.registry, Sessions: t.sessions, Keeper: t.keeper, Pages: t.pages,
 		Passwords: t.app.passwords, Passkeys: passkeys, Failures: t.failures, Trail: t.app.trail, Now: t.app.Clock.Now,

@@ -5,11 +5,12 @@
 package login
 
 import (
-	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/audit"
@@ -73,6 +74,7 @@ func (e *Endpoints) Mount(mux *http.ServeMux) {
 	door := web.PageDoor(e.Pages)
 	mux.Handle("GET /login", web.Through(door, e.show))
 	mux.Handle("POST /login/password", web.Through(door, e.password))
+	mux.Handle("GET /login/passkey", web.Through(web.OAuthDoor, e.challenge))
 	mux.Handle("POST /login/passkey", web.Through(door, e.passkey))
 	mux.Handle("POST /login/cancel", web.Through(door, e.cancel))
 }
@@ -88,7 +90,7 @@ func (e *Endpoints) show(w http.ResponseWriter, r *http.Request) error {
 		if err := e.Keeper.Begin(w, r, i); err != nil {
 			return err
 		}
-		return seeOther(w, r, e.Keeper.LoginURL(i))
+		return web.SeeOther(w, r, e.Keeper.LoginURL(i))
 	}
 	i, err := e.Keeper.Open(r, params.Get("i"))
 	if err != nil {
@@ -106,6 +108,9 @@ func (e *Endpoints) render(w http.ResponseWriter, r *http.Request, i *flow.Inter
 	v := View{Interaction: i.ID, Username: username, Message: message, CanCancel: i.Request != nil}
 	if i.Request != nil {
 		client, err := e.Registry.Client(r.Context(), i.Request.ClientID)
+		if errors.Is(err, objects.ErrNotFound) {
+			return flow.ErrNone // deleted meanwhile
+		}
 		if err != nil {
 			return fmt.Errorf("load client: %w", err)
 		}
@@ -130,6 +135,9 @@ func (e *Endpoints) attempt(r *http.Request) (*flow.Interaction, url.Values, err
 		return nil, nil, err
 	}
 	i, err := e.Keeper.Open(r, form.Get("i"))
+	if err == nil && i.Request != nil {
+		web.EventOf(r.Context()).SetClient(i.Request.ClientID)
+	}
 	return i, form, err
 }
 
@@ -139,66 +147,57 @@ func (e *Endpoints) password(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	name := form.Get("username")
-	counted := []limit.Key{limit.Account(name), limit.Address(web.EventOf(r.Context()).Peer.Prefix)}
-	wait, err := e.Failures.Wait(r.Context(), counted...)
-	if err != nil {
-		return err
+	proof, err := e.attempts().Password(r.Context(), name, form.Get("password"))
+	if err == nil {
+		err = e.signIn(w, r, i, proof)
 	}
-	if wait > 0 {
-		e.observe(r, i, "slowed down", "login.slow")
-		return e.render(w, r, i, http.StatusTooManyRequests, name, "login.slow")
-	}
-	account, err := e.find(r.Context(), name)
-	if err != nil {
-		return err
-	}
-	ok, renewed, err := e.Passwords.Verify(r.Context(), account, form.Get("password"))
-	if refusal, busy := errors.AsType[*oauth.Error](err); busy {
-		return e.render(w, r, i, refusal.HTTPStatus(), name, "login.busy")
-	}
-	if err != nil {
-		return err
-	}
-	if !ok {
-		if err := e.Failures.FailNow(r.Context(), counted...); err != nil {
-			return err
-		}
-		e.observe(r, i, "wrong user name or password", string(oauth.AccessDenied))
-		return e.render(w, r, i, http.StatusBadRequest, name, "login.failed")
-	}
-	return e.signIn(w, r, i, account.ID, func(tx *store.Tx) (store.Factor, error) {
-		if renewed != "" {
-			current, err := tx.Account(account.ID)
-			if err != nil {
-				return store.Factor{}, err
-			}
-			current.PasswordHash = renewed
-			if err := tx.PutAccount(current); err != nil {
-				return store.Factor{}, err
-			}
-		}
-		// What others have tried from this address is not forgiven by one success.
-		return authn.PasswordFactor(tx), e.Failures.Clear(tx, counted[0])
-	})
+	return e.failed(w, r, i, name, "login.failed", err)
 }
 
-// find looks an account up by name; nil if there is none.
-func (e *Endpoints) find(ctx context.Context, name string) (*store.Account, error) {
-	if name == "" || len(name) > 256 {
-		return nil, nil
+func (e *Endpoints) attempts() *authn.Attempts {
+	return &authn.Attempts{DB: e.DB, Passwords: e.Passwords, Passkeys: e.Passkeys, Failures: e.Failures}
+}
+
+// failed answers an attempt that came to nothing with the form again; message is for one that proved nothing.
+func (e *Endpoints) failed(w http.ResponseWriter, r *http.Request, i *flow.Interaction, name, message string, why error) error {
+	slow, isSlow := errors.AsType[*authn.SlowError](why)
+	_, isDeclined := errors.AsType[*authn.DeclinedError](why)
+	refusal, isRefusal := errors.AsType[*oauth.Error](why)
+	switch {
+	case errors.Is(why, authn.ErrFailed):
+		e.observe(r, i, why, oauth.AccessDenied)
+		return e.render(w, r, i, http.StatusBadRequest, name, message)
+	case isSlow:
+		e.observe(r, i, why, oauth.TemporarilyUnavailable)
+		w.Header().Set("Retry-After", strconv.Itoa(int(slow.Wait/time.Second)+1))
+		return e.render(w, r, i, http.StatusTooManyRequests, name, "login.slow")
+	case isDeclined: // nothing was shown, so nothing failed
+		return e.render(w, r, i, http.StatusOK, name, "login.passkey_cancelled")
+	case isRefusal && refusal.Code == oauth.TemporarilyUnavailable:
+		for name, value := range refusal.Header {
+			w.Header().Set(name, value)
+		}
+		return e.render(w, r, i, refusal.HTTPStatus(), name, "login.busy")
 	}
-	var a store.Account
-	err := e.DB.Read(ctx, func(tx *store.Tx) (err error) {
-		a, err = tx.AccountByName(name)
-		return err
-	})
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, nil
-	}
+	return why
+}
+
+// challenge is a fresh one for a page that stays open longer than a challenge lives.
+func (e *Endpoints) challenge(w http.ResponseWriter, r *http.Request) error {
+	params, err := web.Query(r)
 	if err != nil {
-		return nil, fmt.Errorf("load account: %w", err)
+		return err
 	}
-	return &a, nil
+	i, err := e.Keeper.Open(r, params.Get("i"))
+	if err != nil {
+		return err
+	}
+	c, err := e.Passkeys.BeginLogin(i.ID)
+	if err != nil {
+		return err
+	}
+	web.NoStore(w.Header())
+	return web.WriteJSON(w, http.StatusOK, map[string]any{"options": json.RawMessage(c.Options), "state": c.State})
 }
 
 func (e *Endpoints) passkey(w http.ResponseWriter, r *http.Request) error {
@@ -206,19 +205,16 @@ func (e *Endpoints) passkey(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	shown, err := e.Passkeys.CheckLogin(r.Context(), i.ID, form.Get("state"), form.Get("response"))
-	if errors.Is(err, authn.ErrFailed) {
-		e.observe(r, i, err.Error(), string(oauth.AccessDenied))
-		return e.render(w, r, i, http.StatusBadRequest, "", "login.passkey_failed")
+	proof, err := e.attempts().Passkey(r.Context(), i.ID, form.Get("state"), form.Get("response"))
+	if err == nil {
+		err = e.signIn(w, r, i, proof)
 	}
-	if err != nil {
-		return err
-	}
-	return e.signIn(w, r, i, shown.Account.ID, shown.Use)
+	return e.failed(w, r, i, "", "login.passkey_failed", err)
 }
 
-// signIn is the one write of a success: it spends what proved it and makes the session.
-func (e *Endpoints) signIn(w http.ResponseWriter, r *http.Request, i *flow.Interaction, accountID string, prove func(*store.Tx) (store.Factor, error)) error {
+// signIn is the one write of a success: it spends what proved it and makes the session. authn.ErrFailed: the proof has
+// lost its worth meanwhile, and nothing has been answered.
+func (e *Endpoints) signIn(w http.ResponseWriter, r *http.Request, i *flow.Interaction, proof *authn.Proof) error {
 	old, err := e.Sessions.FromRequest(r)
 	if err != nil && !errors.Is(err, session.ErrNone) {
 		return err
@@ -228,38 +224,37 @@ func (e *Endpoints) signIn(w http.ResponseWriter, r *http.Request, i *flow.Inter
 	var failed error
 	err = e.DB.Write(r.Context(), func(tx *store.Tx) error {
 		failed = nil
-		f, err := prove(tx)
+		f, err := proof.Use(tx)
 		if errors.Is(err, authn.ErrFailed) {
-			failed = err
+			failed = err // what was spent stays spent
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		s, h, err := e.Sessions.New(tx, accountID, f, ev.Peer, old)
+		s, h, err := e.Sessions.New(tx, proof.Account.ID, f, ev.Peer, old)
 		if err != nil {
 			return err
 		}
 		handle = h
 		return audit.Add(tx, audit.Record{AuditRecord: store.AuditRecord{
-			RequestID: ev.RequestID, ActorKind: audit.ActorAccount, ActorID: accountID, Action: "session.begin",
-			ObjectKind: "session", ObjectID: s.ID, Client: ev.Client(), Outcome: audit.Success, Reason: f.Kind, AddressPrefix: ev.Peer.Prefix,
+			RequestID: ev.RequestID, ActorKind: audit.ActorAccount, ActorID: s.AccountID, Action: "session.begin", ObjectKind: "session",
+			ObjectID: s.ID, Client: ev.Client(), Outcome: audit.Success, Reason: f.Kind, AddressPrefix: ev.Peer.Prefix,
 		}})
 	})
 	if err != nil {
 		return fmt.Errorf("sign in: %w", err)
 	}
 	if failed != nil {
-		e.observe(r, i, failed.Error(), string(oauth.AccessDenied))
-		return e.render(w, r, i, http.StatusBadRequest, "", "login.passkey_failed")
+		return failed
 	}
-	ev.SetSubject(accountID)
+	ev.SetSubject(proof.Account.ID)
 	session.SetCookie(w, handle)
 	if i.Return == flow.ReturnAccount {
 		e.Keeper.End(w, i)
-		return seeOther(w, r, e.Keeper.AccountURL())
+		return web.SeeOther(w, r, e.Keeper.AccountURL())
 	}
-	return seeOther(w, r, e.Keeper.NextURL(i))
+	return web.SeeOther(w, r, e.Keeper.NextURL(i))
 }
 
 func (e *Endpoints) cancel(w http.ResponseWriter, r *http.Request) error {
@@ -274,25 +269,16 @@ func (e *Endpoints) cancel(w http.ResponseWriter, r *http.Request) error {
 	if err := e.Keeper.Save(w, i); err != nil {
 		return err
 	}
-	return seeOther(w, r, e.Keeper.NextURL(i))
+	return web.SeeOther(w, r, e.Keeper.NextURL(i))
 }
 
 // observe records a refused sign-in.
-func (e *Endpoints) observe(r *http.Request, i *flow.Interaction, reason, code string) {
+func (e *Endpoints) observe(r *http.Request, i *flow.Interaction, why error, code oauth.Code) {
 	ev := web.EventOf(r.Context())
-	client := ""
-	if i.Request != nil {
-		client = i.Request.ClientID
-	}
-	ev.Cause(errors.New(reason))
+	ev.Cause(why)
 	e.Trail.Observe(audit.Record{Tenant: e.DB.Tenant(), AuditRecord: store.AuditRecord{
 		ID: store.NewID(), At: e.Now(), RequestID: ev.RequestID, ActorKind: audit.ActorAccount, Action: "session.refuse",
-		ObjectKind: "interaction", ObjectID: i.ID, Client: client, Outcome: audit.Refused, Code: code, Reason: reason, AddressPrefix: ev.Peer.Prefix,
+		ObjectKind: "interaction", ObjectID: i.ID, Client: ev.Client(), Outcome: audit.Refused, Code: string(code), Reason: why.Error(),
+		AddressPrefix: ev.Peer.Prefix,
 	}})
-}
-
-func seeOther(w http.ResponseWriter, r *http.Request, to string) error {
-	web.NoStore(w.Header())
-	http.Redirect(w, r, to, http.StatusSeeOther)
-	return nil
 }
