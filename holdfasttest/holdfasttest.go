@@ -244,8 +244,8 @@ func (s *Server) Proof(signer *jose.Signer, method, url, nonce, token string) st
 // Message is one caught mail.
 type Message struct{ From, To, Subject, Text string }
 
-// Mail waits for the newest mail to somebody.
-func (s *Server) Mail(to string) Message {
+// Mail waits for the newest mail to somebody whose subject contains a text.
+func (s *Server) Mail(to, subject string) Message {
 	s.t.Helper()
 	client := s.HTTP()
 	for range 200 {
@@ -260,12 +260,12 @@ func (s *Server) Mail(to string) Message {
 			s.t.Fatal(err)
 		}
 		for _, m := range all {
-			if strings.Contains(m.To, to) {
+			if strings.Contains(m.To, to) && strings.Contains(m.Subject, subject) {
 				return m
 			}
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	s.t.Fatalf("no mail to %s", to)
+	s.t.Fatalf("no mail to %s about %q", to, subject)
 	return Message{}
 }

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfast-iam/holdfast/jose"
 )
 
 func body(v url.Values) io.Reader { return strings.NewReader(v.Encode()) }
@@ -33,4 +35,18 @@ func selfSigned(t *testing.T) tls.Certificate {
 		t.Fatal(err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// payload reads a token without verifying it.
+func payload(t *testing.T, token string) map[string]any {
+	t.Helper()
+	got, err := jose.Peek(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims map[string]any
+	if err := got.Claims(&claims); err != nil {
+		t.Fatal(err)
+	}
+	return claims
 }

@@ -116,11 +116,12 @@ func (s *devRun) Run(ctx context.Context, c *app.Console) error {
 }
 
 type devTrust struct {
-	Data string `default:"holdfast-dev" placeholder:"DIR" help:"Folder of the landscape (default holdfast-dev)."`
+	Data         string `default:"holdfast-dev" placeholder:"DIR" help:"Folder of the landscape (default holdfast-dev)."`
+	BrowsersOnly bool   `help:"Leave the store of the system alone."`
 }
 
 func (s *devTrust) Run(ctx context.Context, c *app.Console) error {
-	return dev.Trust(ctx, c, s.Data)
+	return dev.Trust(ctx, c, s.Data, s.BrowsersOnly)
 }
 
 type devUntrust struct {

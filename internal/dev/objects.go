@@ -45,7 +45,7 @@ func (l *landscape) writeObjects() error {
 }
 
 // adminScopes are what a token for the admin API may say.
-const adminScopes = "admin.clients.read admin.clients.write admin.users.read admin.users.write admin.apis.read admin.apis.write admin.scopes.read admin.scopes.write admin.keys.read admin.keys.write admin.audits.read"
+const adminScopes = "admin.clients.read admin.clients.write admin.users.read admin.users.write admin.apis.read admin.apis.write admin.scopes.read admin.scopes.write admin.keys.read admin.keys.write admin.audit.read"
 
 func (l *landscape) apis() []m {
 	return []m{

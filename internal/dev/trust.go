@@ -22,8 +22,8 @@ func nickname(a *ca.Authority) string { return "holdfast-dev-" + a.Fingerprint()
 const systemFolder = "/usr/local/share/ca-certificates"
 
 // Trust lets browsers of this user, and the system where this user may change it, trust the landscape's root. It is
-// good for names under the landscape's host and loopback addresses only.
-func Trust(ctx context.Context, c *app.Console, data string) error {
+// good for names under the landscape's host and loopback addresses only. browsersOnly leaves the system alone.
+func Trust(ctx context.Context, c *app.Console, data string, browsersOnly bool) error {
 	a, err := authorityOf(data)
 	if err != nil {
 		return err
@@ -39,6 +39,9 @@ func Trust(ctx context.Context, c *app.Console, data string) error {
 			return err
 		}
 		fmt.Fprintf(c.Out, "browsers that use %s trust %s\n", db, nickname(a))
+	}
+	if browsersOnly {
+		return nil
 	}
 	if !mayWrite(systemFolder) {
 		fmt.Fprintf(c.Out, "the system's own store was left alone, which this user may not change\n")
