@@ -12,7 +12,7 @@ type keyCommand struct {
 
 type keyRing struct {
 	Init   ringInit   `cmd:"" help:"Create a ring file with one key."`
-	Add    ringAdd    `cmd:"" help:"Add a key, which seals from the next start or reload on."`
+	Add    ringAdd    `cmd:"" help:"Add a key, which seals once rewrap has run."`
 	Rewrap ringRewrap `cmd:"" help:"Seal again, under the newest key, what older keys sealed."`
 	Drop   ringDrop   `cmd:"" help:"Remove a key that nothing needs any more."`
 }

@@ -97,7 +97,7 @@ func (s *backupCommand) Run(ctx context.Context, c *app.Console) error {
 }
 
 type devCommand struct {
-	Run       devRun       `cmd:"" default:"withargs" hidden:"" help:"Run the landscape."`
+	Run       devRun       `cmd:"" default:"withargs" help:"Run the landscape (the default)."`
 	Trust     devTrust     `cmd:"" help:"Let this machine and its browsers trust the development CA."`
 	Untrust   devUntrust   `cmd:"" help:"Take that trust back."`
 	Assertion devAssertion `cmd:"" help:"Print a client assertion of one of its clients."`

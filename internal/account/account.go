@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-iam/holdfast/internal/mail"
 	"github.com/holdfast-iam/holdfast/internal/session"
 	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/internal/tokens"
 	"github.com/holdfast-iam/holdfast/internal/web"
 	"github.com/holdfast-iam/holdfast/oauth"
 	"github.com/holdfast-iam/holdfast/passkey"
@@ -218,7 +219,7 @@ func (e *Endpoints) endSession(w http.ResponseWriter, r *http.Request, p *person
 			if s.ID == p.session.ID || id != "others" && s.ID != id {
 				continue
 			}
-			if err := tx.EndSession(s.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
+			if err := tokens.EndSession(tx, &s); err != nil {
 				return err
 			}
 			if err := e.act(tx, r, p, "session.end", "session", s.ID); err != nil {

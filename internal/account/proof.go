@@ -66,15 +66,11 @@ func (e *Endpoints) beforeAdd(p *person) string {
 	return stepMail
 }
 
-// beforeDelete is the step before a passkey may be deleted: a passkey, or, for somebody who may have lost their only
-// one, the password.
+// beforeDelete is the step before a passkey may be deleted: always a passkey, so that a stolen password removes none.
+// Whoever has lost their only one is helped by an administrator.
 func (e *Endpoints) beforeDelete(p *person) string {
-	alone := len(p.passkeys) == 1 && p.account.PasswordHash != ""
-	switch {
-	case e.recent(p, session.Passkey), alone && e.recent(p, session.Password):
+	if e.recent(p, session.Passkey) {
 		return ""
-	case alone:
-		return stepPassword
 	}
 	return stepVerify
 }

@@ -66,6 +66,9 @@ func Check(ctx context.Context, c *Console, file string) error {
 
 // posture names each weakness that somebody has chosen, with its remedy.
 func (a *App) posture(ctx context.Context, c *Console) error {
+	for _, w := range a.Config.weaknesses() {
+		fmt.Fprintln(c.Out, w)
+	}
 	for _, t := range a.tenants {
 		var all []store.Object
 		err := t.db.Read(ctx, func(tx *store.Tx) (err error) {
@@ -89,6 +92,25 @@ func (a *App) posture(ctx context.Context, c *Console) error {
 		fmt.Fprintf(c.Out, "%s: %d clients, %d chosen weaknesses\n", t.Name, len(all), weak)
 	}
 	return nil
+}
+
+// weaknesses are those of the configuration.
+func (c *Config) weaknesses() (found []string) {
+	if c.Environment == "test" {
+		found = append(found, "environment: test: the clock can be moved and a bearer token administers; use production")
+	}
+	if c.Database.Synchronous == "NORMAL" {
+		found = append(found, "database.synchronous NORMAL: a power cut forgets the newest writes, spent codes among them; leave it out")
+	}
+	for _, t := range c.Tenants {
+		if t.RefreshRetryWindow > 0 {
+			found = append(found, t.Name+": refresh_retry_window: within it a stolen unbound refresh token works beside its owner's; leave it out")
+		}
+		if t.AdminURL == "" && c.Admin.Socket == "" {
+			found = append(found, t.Name+": neither admin_url nor admin.socket: nobody can administer it or ask whether it is ready")
+		}
+	}
+	return found
 }
 
 func weaknesses(c *objects.Client) (found []string) {
@@ -292,7 +314,7 @@ func RingRewrap(ctx context.Context, c *Console, file string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.Out, "sealed %d values again under key %s\n", n, ring.ActiveID())
+		fmt.Fprintf(c.Out, "sealed %d values again under key %s, which seals from now on: copy the file to every node again\n", n, ring.ActiveID())
 		return nil
 	})
 }

@@ -217,6 +217,7 @@ func (a *App) waitReady(ctx context.Context) error {
 
 func (a *App) stop() {
 	a.draining.Store(true)
+	a.log.Info("stopping: not ready any more, running requests are finished")
 	if a.Config.Environment == "production" {
 		time.Sleep(notReady) // load balancers look at readyz
 	}

@@ -84,7 +84,7 @@ func parseConfig(file string, data []byte) (*Config, error) {
 	if len(r.problems) > 0 {
 		return nil, r.problems
 	}
-	c := new(Config)
+	c := &Config{file: file}
 	if err := root.Decode(c); err != nil {
 		return nil, yamlProblems(file, err)
 	}
@@ -160,6 +160,9 @@ func (r *reader) known(n *yaml.Node, t reflect.Type, path string) {
 	case n.Kind == yaml.MappingNode && t.Kind() == reflect.Struct:
 		keys := map[string]reflect.Type{}
 		for f := range t.Fields() {
+			if !f.IsExported() {
+				continue
+			}
 			keys[f.Tag.Get("yaml")] = f.Type
 		}
 		for i := 0; i+1 < len(n.Content); i += 2 {

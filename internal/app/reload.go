@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"reflect"
 	"strings"
 	"syscall"
 	"time"
@@ -44,6 +45,9 @@ func (a *App) reload(ringSeen time.Time) {
 			a.log.Error("reload certificate: the one before stays in use", "listener", l.name, "cause", err)
 		}
 	}
+	if ringSeen.IsZero() {
+		a.compareConfig()
+	}
 	changed, err := newestOf(a.Config.KeyRing)
 	if err == nil && !changed.After(ringSeen) {
 		return
@@ -58,4 +62,19 @@ func (a *App) reload(ringSeen time.Time) {
 	}
 	a.Ring.Replace(ring)
 	a.log.Info("reloaded", "key_ring", strings.Join(ring.IDs(), " "))
+}
+
+// compareConfig answers a SIGHUP after changes of holdfast.yaml: which of its parts only a restart brings in.
+func (a *App) compareConfig() {
+	next, err := LoadConfig(a.Config.file)
+	if err != nil {
+		a.log.Error("holdfast.yaml has mistakes: what was read at the start stays in use", "cause", err)
+		return
+	}
+	was, is := reflect.ValueOf(*a.Config), reflect.ValueOf(*next)
+	for f := range was.Type().Fields() {
+		if f.IsExported() && !reflect.DeepEqual(was.FieldByIndex(f.Index).Interface(), is.FieldByIndex(f.Index).Interface()) {
+			a.log.Warn("restart needed", "setting", f.Tag.Get("yaml"))
+		}
+	}
 }

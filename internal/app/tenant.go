@@ -112,12 +112,12 @@ func (t *tenant) algs() []jose.Alg {
 
 func (t *tenant) openClients() error {
 	t.clients = &clients.Authenticator{
-		Issuer: t.Issuer, Aliases: []string{t.Issuer + "/token"}, Registry: t.registry, Ring: t.app.Ring,
+		Issuer: t.Issuer, Aliases: []string{t.Issuer + "/token", t.Issuer + "/par"}, Registry: t.registry, Ring: t.app.Ring,
 		Failures: t.failures, Now: t.app.Clock.Now, KeysAt: t.app.fetch.At,
 		Revoked: func(x5t string) bool { return t.app.feed.Revoked(t.Name, feed.Subject{X5T: x5t}) },
 	}
 	if t.MTLSIssuer != "" {
-		t.clients.Aliases = append(t.clients.Aliases, t.MTLSIssuer+"/token")
+		t.clients.Aliases = append(t.clients.Aliases, t.MTLSIssuer+"/token", t.MTLSIssuer+"/par")
 	}
 	for _, name := range t.ClientCAFiles {
 		pem, err := os.ReadFile(name)
@@ -199,7 +199,7 @@ func (t *tenant) handler() (pages, protocol http.Handler, err error) {
 	}
 	(&grant.Endpoints{
 		Issuer: t.Issuer, MTLSIssuer: t.MTLSIssuer, DB: t.db, Registry: t.registry, Clients: t.clients,
-		Tokens: t.minter, Nonces: t.nonces, Now: t.app.Clock.Now,
+		Tokens: t.minter, Nonces: t.nonces, Trail: t.app.trail, Now: t.app.Clock.Now,
 	}).Mount(apiMux.ServeMux)
 	(&tokeninfo.Endpoints{
 		Issuer: t.Issuer, MTLSIssuer: t.MTLSIssuer, DB: t.db, Registry: t.registry, Clients: t.clients,

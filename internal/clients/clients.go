@@ -201,11 +201,7 @@ func (r reason) Error() string { return string(r) }
 // keysOf are the registered keys of a client.
 func (a *Authenticator) keysOf(ctx context.Context, client *objects.Client, kid string) (jose.Set, error) {
 	if len(client.JWKS) > 0 {
-		set, err := jose.ParseSet(client.JWKS)
-		if err != nil {
-			return set, fmt.Errorf("keys of client %s: %w", client.ID, err)
-		}
-		return set, nil
+		return client.Keys(), nil
 	}
 	if client.JWKSURI == "" || a.KeysAt == nil {
 		return jose.Set{}, reason("the client has no keys")

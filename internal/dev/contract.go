@@ -128,7 +128,7 @@ func signerOf(data, client string) (*landscape, *jose.Signer, string, error) {
 	}
 	text, err := os.ReadFile(l.path("clients", client+".jwk"))
 	if err != nil {
-		return nil, nil, "", fmt.Errorf("%s has no client %s with a key: use partner_jwt, spa or admin_cli", l.folder, client)
+		return nil, nil, "", fmt.Errorf("%s has no client %s with a JWK of its own: use partner_jwt, spa or admin_cli", l.folder, client)
 	}
 	key, err := jose.ParseKey(text)
 	if err != nil {

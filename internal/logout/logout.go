@@ -9,6 +9,7 @@ import (
 	"github.com/holdfast-iam/holdfast/internal/audit"
 	"github.com/holdfast-iam/holdfast/internal/session"
 	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/internal/tokens"
 	"github.com/holdfast-iam/holdfast/internal/web"
 )
 
@@ -76,7 +77,7 @@ func (e *Endpoints) end(w http.ResponseWriter, r *http.Request) error {
 	}
 	ev := web.EventOf(r.Context())
 	err = e.DB.Write(r.Context(), func(tx *store.Tx) error {
-		if err := tx.EndSession(s.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
+		if err := tokens.EndSession(tx, s); err != nil {
 			return err
 		}
 		return audit.Add(tx, audit.Record{AuditRecord: store.AuditRecord{

@@ -2,10 +2,12 @@ package objects
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/holdfast-iam/holdfast/jose"
 	"github.com/holdfast-iam/holdfast/oauth"
 )
 
@@ -30,7 +32,12 @@ type Client struct {
 	AllowCustomSchemeRedirects bool `json:"allow_custom_scheme_redirects,omitempty"`
 	// AllowTokenEndpointAudience takes assertions in the old form, for the token endpoint or with several audiences.
 	AllowTokenEndpointAudience bool `json:"allow_token_endpoint_audience,omitempty"`
+
+	keys jose.Set // of JWKS
 }
+
+// Keys are the registered keys of JWKS, parsed once and shared.
+func (c *Client) Keys() jose.Set { return c.keys }
 
 // SecretHash is a client secret as it is stored, hashed under the pepper of the key ring.
 type SecretHash struct {
@@ -106,6 +113,12 @@ func decodeClient(body json.RawMessage) (*Client, error) {
 		return nil, err
 	}
 	c.withDefaults()
+	if len(c.JWKS) > 0 {
+		var err error
+		if c.keys, err = jose.ParseSet(c.JWKS); err != nil {
+			return nil, fmt.Errorf("keys of client: %w", err)
+		}
+	}
 	return c, nil
 }
 

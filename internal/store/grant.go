@@ -82,7 +82,8 @@ func (tx *Tx) RevokeGrant(id string, until time.Time) error {
 		_, err := tx.Grant(id)
 		return err
 	}
-	return tx.AddEvent(Event{Kind: EventGrant, Key: id, NotBefore: tx.Now, ExpiresAt: until})
+	// A revoked grant mints nothing any more, so all its tokens are meant, also those of a node whose clock is ahead.
+	return tx.AddEvent(Event{Kind: EventGrant, Key: id, NotBefore: until, ExpiresAt: until})
 }
 
 // Grants lists the live grants of an account, newest first.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/oauth"
 )
 
 // Held is a token of this issuer whose kind was found out: exactly one of Access and Refresh is set.
@@ -85,3 +87,24 @@ func RevokeGrant(tx *store.Tx, g *store.Grant) error {
 }
 
 func unix(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
+
+// EndSession ends a session and what it alone holds up: grants without offline_access, whose refresh tokens would
+// otherwise outlive the memory of the session.
+func EndSession(tx *store.Tx, s *store.Session) error {
+	if err := tx.EndSession(s.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("end session: %w", err)
+	}
+	all, err := tx.Grants(s.AccountID)
+	if err != nil {
+		return fmt.Errorf("load grants: %w", err)
+	}
+	for _, g := range all {
+		if g.Auth.SessionID != s.ID || slices.Contains(g.Auth.Scope, oauth.ScopeOfflineAccess) {
+			continue
+		}
+		if err := RevokeGrant(tx, &g); err != nil {
+			return err
+		}
+	}
+	return nil
+}

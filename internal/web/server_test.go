@@ -84,17 +84,17 @@ func TestServerBounds(t *testing.T) {
 func TestTLSOfListeners(t *testing.T) {
 	address := serve(t, http.NotFoundHandler(), false)
 	tests := map[string]struct {
-		config tls.Config
+		config *tls.Config
 		ok     bool
 	}{
-		"1.3":         {tls.Config{MinVersion: tls.VersionTLS13}, true},
-		"1.2":         {tls.Config{MaxVersion: tls.VersionTLS12}, true},
-		"1.1":         {tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, false},
-		"1.2 CBC":     {tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}}, false},
-		"1.2 RSA key": {tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}}, false},
+		"1.3":         {&tls.Config{MinVersion: tls.VersionTLS13}, true},
+		"1.2":         {&tls.Config{MaxVersion: tls.VersionTLS12}, true},
+		"1.1":         {&tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, false},
+		"1.2 CBC":     {&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}}, false},
+		"1.2 RSA key": {&tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_RSA_WITH_AES_128_GCM_SHA256}}, false},
 	}
 	for name, tt := range tests {
-		if _, err := fetch(t, caller(t, &tt.config), address, nil); (err == nil) != tt.ok {
+		if _, err := fetch(t, caller(t, tt.config), address, nil); (err == nil) != tt.ok {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
