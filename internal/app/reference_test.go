@@ -89,6 +89,9 @@ func (r *reference) section(name, path string) {
 	type inner struct{ name, path string }
 	var below []inner
 	for _, f := range s.fields.Fields.List {
+		if f.Tag == nil {
+			continue // not a key
+		}
 		key := reflect.StructTag(strings.Trim(f.Tag.Value, "`")).Get("yaml")
 		full := strings.TrimPrefix(path+"."+key, ".")
 		kind, of, list := typeOf(f.Type)
