@@ -10,12 +10,11 @@ import (
 	"github.com/holdfast-iam/holdfast/holdfasttest"
 )
 
-// TestBadInput sends every endpoint what it must not stumble over: the standard error, in the form of its callers, and
-// never a 500.
-func TestBadInput(t *testing.T) {
-	s := holdfasttest.Start(t)
-	client := s.HTTP()
-	send := func(method, address, kind, text string) (*http.Response, string) {
+const urlencoded = "application/x-www-form-urlencoded"
+
+// sender sends anything and reads the whole answer.
+func sender(t *testing.T, client *http.Client) func(method, address, kind, text string) (*http.Response, string) {
+	return func(method, address, kind, text string) (*http.Response, string) {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(text))
 		if err != nil {
@@ -35,7 +34,13 @@ func TestBadInput(t *testing.T) {
 		}
 		return resp, string(body)
 	}
-	const urlencoded = "application/x-www-form-urlencoded"
+}
+
+// TestBadInput sends every endpoint what it must not stumble over: the standard error, in the form of its callers, and
+// never a 500.
+func TestBadInput(t *testing.T) {
+	s := holdfasttest.Start(t)
+	send := sender(t, s.HTTP())
 	cases := map[string]struct {
 		kind, text string
 		status     int // 0: any refusal
