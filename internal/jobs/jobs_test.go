@@ -120,20 +120,22 @@ func TestPausedHolderCannotWrite(t *testing.T) {
 func TestPanicsAndErrorsAreContained(t *testing.T) {
 	var out lockedBuffer
 	r := &jobs.Runner{DB: storetest.Open(t), Now: time.Now, Log: slog.New(slog.NewTextHandler(&out, nil))}
-	again := make(chan struct{}, 100)
+	var ranAgain []chan struct{} // closed when a job runs after its panic
 	for _, leased := range []bool{false, true} {
-		first := true
+		first, again := true, make(chan struct{})
+		var once sync.Once
+		ranAgain = append(ranAgain, again)
 		r.Add("broken", time.Millisecond, leased, func(context.Context) error {
 			if first {
 				first = false
 				panic("a bug")
 			}
-			again <- struct{}{}
+			once.Do(func() { close(again) })
 			return errors.New("an error")
 		})
 	}
 	stop := start(r)
-	for range 4 {
+	for _, again := range ranAgain {
 		<-again
 	}
 	stop()
