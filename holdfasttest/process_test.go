@@ -20,6 +20,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	built = folder
 	file := filepath.Join(folder, "holdfast")
 	out, err := exec.Command("go", "build", "-o", file, "../cmd/holdfast").CombinedOutput()
 	if err != nil {
@@ -28,14 +29,17 @@ var binary = sync.OnceValues(func() (string, error) {
 	return file, nil
 })
 
+// built is the folder of the binary, "" as long as no test has asked for it.
+var built string
+
 type buildError struct{ said string }
 
 func (e *buildError) Error() string { return "build: " + e.said }
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if file, err := binary(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(file))
+	if built != "" {
+		_ = os.RemoveAll(built) // a temporary folder
 	}
 	os.Exit(code)
 }
