@@ -286,6 +286,33 @@ func TestDeletingAPasskey(t *testing.T) {
 	b.post(deletePath, url.Values{"id": {all[1].ID}}).shows(http.StatusNotFound)
 }
 
+// Whoever deletes a passkey may have lost it: what it has opened elsewhere ends, and what rests on others goes on.
+func TestDeletingAPasskeyEndsItsSessions(t *testing.T) {
+	w := newWorld(t)
+	kept, lost := authenticator(), authenticator()
+	w.addPasskey("alice", kept)
+	w.addPasskey("alice", lost)
+	with := func(key *passkeytest.Authenticator) *browser {
+		b := w.browser()
+		b.signIn("alice")
+		p := b.get(addPath).shows(http.StatusOK, "Use one of your passkeys")
+		b.submit(p, verify, "response", p.answer(verify, key.Get)).shows(http.StatusOK)
+		return b
+	}
+	owner, other, thief := with(kept), with(kept), with(lost)
+	id := w.stored("alice")[1].ID
+	p := owner.get(deletePath+"?id="+id).shows(http.StatusOK, "Remove it there too")
+	owner.submit(p, deletePath).shows(http.StatusOK, "The passkey is deleted.")
+	for name, c := range map[string]struct {
+		b     *browser
+		lives bool
+	}{"owner": {owner, true}, "other": {other, true}, "thief": {thief, false}} {
+		if page := c.b.get("/account"); (page.status == http.StatusOK && strings.Contains(page.body, "Passkeys")) != c.lives {
+			t.Errorf("%s: %d", name, page.status)
+		}
+	}
+}
+
 // A stolen password must not remove the passkey that stands against it.
 func TestDeletingTheOnlyPasskeyNeedsIt(t *testing.T) {
 	w := newWorld(t)

@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/holdfast-iam/holdfast/internal/authn"
+	"github.com/holdfast-iam/holdfast/internal/session"
 	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/internal/tokens"
 	"github.com/holdfast-iam/holdfast/internal/web"
 	"github.com/holdfast-iam/holdfast/oauth"
 )
@@ -42,8 +45,8 @@ func (e *Endpoints) add(w http.ResponseWriter, r *http.Request, p *person) error
 	return e.step(w, r, p, stepCreate, "", "", http.StatusOK)
 }
 
-// change runs fn in a write that excludes every other change of the account and of its passkeys, which it is given as
-// they are now.
+// change runs fn in a write that excludes every other change of the account and of its passkeys, which it is given with
+// the session as they are now: what was proved before may have become too old, or too little.
 func (e *Endpoints) change(r *http.Request, p *person, fn func(tx *store.Tx, now *person) error) error {
 	err := e.DB.Write(r.Context(), func(tx *store.Tx) error {
 		account, err := tx.Account(p.account.ID)
@@ -57,7 +60,14 @@ func (e *Endpoints) change(r *http.Request, p *person, fn func(tx *store.Tx, now
 		if err != nil {
 			return err
 		}
-		return fn(tx, &person{p.session, account, passkeys, authn.VerifiedEmail(&account)})
+		live, err := tx.Session(p.session.ID)
+		if err != nil {
+			return err
+		}
+		if !session.Live(&live, tx.Now) {
+			return errChanged
+		}
+		return fn(tx, &person{&live, account, passkeys, authn.VerifiedEmail(&account)})
 	})
 	if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrNotFound) {
 		return errChanged.With(err)
@@ -98,6 +108,9 @@ func (e *Endpoints) keep(r *http.Request, p *person, made *authn.Made) error {
 		failed = nil
 		if len(now.passkeys) >= maxPasskeys {
 			return errFull
+		}
+		if e.beforeAdd(now) != "" {
+			return errChanged
 		}
 		name := nameFor(r, now)
 		err := made.Add(tx, name)
@@ -211,7 +224,19 @@ func (e *Endpoints) delete(w http.ResponseWriter, r *http.Request, p *person) er
 	if step := e.beforeDelete(p); step != "" {
 		return e.step(w, r, p, step, deletePath+k.ID, "", http.StatusOK)
 	}
-	var last bool
+	last, err := e.remove(r, p, k)
+	if err != nil {
+		return fmt.Errorf("delete passkey: %w", err)
+	}
+	if last {
+		return e.Pages.Render(w, r, http.StatusBadRequest, "delete", DeleteView{k.ID, k.Name, true})
+	}
+	return e.done(w, r, "account.deleted")
+}
+
+// remove deletes a passkey, ends the other sessions that rest on it, and tells its owner. last: it was not deleted,
+// because nothing else would let its owner in.
+func (e *Endpoints) remove(r *http.Request, p *person, k *store.Passkey) (last bool, err error) {
 	err = e.change(r, p, func(tx *store.Tx, now *person) error {
 		if _, err := now.owned(k.ID); err != nil {
 			return err
@@ -219,7 +244,13 @@ func (e *Endpoints) delete(w http.ResponseWriter, r *http.Request, p *person) er
 		if last = now.last(); last {
 			return nil
 		}
+		if e.beforeDelete(now) != "" {
+			return errChanged
+		}
 		if err := tx.DeletePasskey(p.account.ID, k.ID); err != nil {
+			return err
+		}
+		if err := endOthers(tx, p, k.ID); err != nil {
 			return err
 		}
 		if err := e.notices().Tell(tx, &now.account, "A passkey was deleted from your account",
@@ -228,11 +259,24 @@ func (e *Endpoints) delete(w http.ResponseWriter, r *http.Request, p *person) er
 		}
 		return e.act(tx, r, p, "passkey.delete", "passkey", k.ID)
 	})
+	return last, err
+}
+
+// endOthers ends the sessions, other than this one, that a passkey has opened or strengthened: who deletes a passkey
+// may have lost it to somebody.
+func endOthers(tx *store.Tx, p *person, passkeyID string) error {
+	sessions, err := tx.Sessions(p.account.ID)
 	if err != nil {
-		return fmt.Errorf("delete passkey: %w", err)
+		return err
 	}
-	if last {
-		return e.Pages.Render(w, r, http.StatusBadRequest, "delete", DeleteView{k.ID, k.Name, true})
+	for _, v := range sessions {
+		rests := slices.ContainsFunc(v.Factors, func(f store.Factor) bool { return f.PasskeyID == passkeyID })
+		if !rests || v.ID == p.session.ID {
+			continue
+		}
+		if err := tokens.EndSession(tx, &v); err != nil {
+			return err
+		}
 	}
-	return e.done(w, r, "account.deleted")
+	return nil
 }
