@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"path"
 	"strconv"
@@ -18,24 +19,33 @@ type asset struct {
 	kind string
 }
 
-func (p *Pages) loadAssets() error {
-	entries, err := files.ReadDir("assets")
+// Asset is one of our own files, such as holdfast.css, for a site that looks like ours and is not made of our pages.
+func Asset(name string) ([]byte, error) {
+	body, err := files.ReadFile("assets/" + name)
+	if err != nil {
+		return nil, fmt.Errorf("read asset: %w", err)
+	}
+	return body, nil
+}
+
+func (p *Pages) loadAssets(folder fs.FS) error {
+	entries, err := fs.Glob(folder, "assets/*")
 	if err != nil {
 		return fmt.Errorf("list assets: %w", err)
 	}
 	kinds := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-	for _, e := range entries {
-		body, err := files.ReadFile("assets/" + e.Name())
+	for _, file := range entries {
+		body, err := fs.ReadFile(folder, file)
 		if err != nil {
 			return fmt.Errorf("read asset: %w", err)
 		}
-		sum := sha256.Sum256(body)
-		ext := path.Ext(e.Name())
+		sum, plain := sha256.Sum256(body), path.Base(file)
+		ext := path.Ext(plain)
 		if kinds[ext] == "" {
-			return fmt.Errorf("asset %s is of no known kind", e.Name())
+			return fmt.Errorf("asset %s is of no known kind", plain)
 		}
-		name := strings.TrimSuffix(e.Name(), ext) + "." + hex.EncodeToString(sum[:6]) + ext
-		p.hashed[e.Name()] = name
+		name := strings.TrimSuffix(plain, ext) + "." + hex.EncodeToString(sum[:6]) + ext
+		p.hashed[plain] = name
 		p.assets[name] = asset{body, kinds[ext]}
 	}
 	return nil

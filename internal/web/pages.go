@@ -48,18 +48,27 @@ type LeaveView struct {
 // imageOrigin is implemented by views that show a picture of another origin, such as a client's logo.
 type imageOrigin interface{ ImageOrigin() string }
 
-// NewPages parses every page, text and asset.
-func NewPages(theme Theme) (*Pages, error) {
+// NewPages parses every page, text and asset. Each of more may hold pages/ and assets/ beside our own.
+func NewPages(theme Theme, more ...fs.FS) (*Pages, error) {
 	p := &Pages{theme: theme, pages: map[string]*template.Template{}, assets: map[string]asset{}, hashed: map[string]string{}}
 	if err := p.loadTexts(); err != nil {
 		return nil, err
 	}
-	if err := p.loadAssets(); err != nil {
-		return nil, err
+	for _, folder := range append([]fs.FS{files}, more...) {
+		if err := p.loadAssets(folder); err != nil {
+			return nil, err
+		}
+		if err := p.loadPages(folder); err != nil {
+			return nil, err
+		}
 	}
-	names, err := fs.Glob(files, "pages/*.html")
+	return p, nil
+}
+
+func (p *Pages) loadPages(folder fs.FS) error {
+	names, err := fs.Glob(folder, "pages/*.html")
 	if err != nil {
-		return nil, fmt.Errorf("list pages: %w", err)
+		return fmt.Errorf("list pages: %w", err)
 	}
 	for _, name := range names {
 		page := strings.TrimSuffix(path.Base(name), ".html")
@@ -67,15 +76,18 @@ func NewPages(theme Theme) (*Pages, error) {
 			continue
 		}
 		t := template.New("layout.html").Funcs(p.functions(page)).Option("missingkey=error")
-		if _, err := t.ParseFS(files, "pages/layout.html", name); err != nil {
-			return nil, fmt.Errorf("parse page %s: %w", page, err)
+		if _, err := t.ParseFS(files, "pages/layout.html"); err != nil {
+			return fmt.Errorf("parse layout: %w", err)
+		}
+		if _, err := t.ParseFS(folder, name); err != nil {
+			return fmt.Errorf("parse page %s: %w", page, err)
 		}
 		if t.Lookup("title") == nil || t.Lookup("main") == nil {
-			return nil, fmt.Errorf("page %s does not define title and main", page)
+			return fmt.Errorf("page %s does not define title and main", page)
 		}
 		p.pages[page] = t
 	}
-	return p, nil
+	return nil
 }
 
 func (p *Pages) loadTexts() error {
