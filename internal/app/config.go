@@ -68,7 +68,29 @@ type TenantConfig struct {
 	Keys          KeysConfig      `yaml:"keys"`
 	Lifetimes     LifetimesConfig `yaml:"lifetimes"`
 	// RefreshRetryWindow lets a rotated (unbound) refresh token be used once more within this time: weaker.
-	RefreshRetryWindow time.Duration `yaml:"refresh_retry_window"`
+	RefreshRetryWindow time.Duration      `yaml:"refresh_retry_window"`
+	TokenHandler       TokenHandlerConfig `yaml:"token_handler"`
+	Gateway            GatewayConfig      `yaml:"gateway"`
+}
+
+// TokenHandlerConfig turns the token handler for browser apps on. Which apps there are is said by application objects.
+type TokenHandlerConfig struct {
+	// URL is the base of all applications: each is served below it under its own name. Its host must be one of the
+	// gateway's, because the cookies it sets reach no other.
+	URL string `yaml:"url"`
+}
+
+// GatewayConfig turns the gateway on. What it lets through is said by route objects.
+type GatewayConfig struct {
+	// URLs are the https origins it answers for. One on a listener with client_certificate "request" is for partners.
+	URLs []string `yaml:"urls"`
+	// ClientID is the client it is at the issuer, which authenticates by the certificate below.
+	ClientID string `yaml:"client_id"`
+	// Certificate and Key are what it shows to APIs and to the issuer: the tokens it forwards are bound to them.
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"`
+	// UpstreamCAFiles are PEM files of the roots that APIs' certificates must chain to; the system's if empty.
+	UpstreamCAFiles []string `yaml:"upstream_ca_files"`
 }
 
 // KeysConfig is the pace of key rotation.

@@ -244,6 +244,11 @@ func (c *Config) anchor(folder string) {
 		for j := range c.Tenants[i].ClientCAFiles {
 			paths = append(paths, &c.Tenants[i].ClientCAFiles[j])
 		}
+		g := &c.Tenants[i].Gateway
+		paths = append(paths, &g.Certificate, &g.Key)
+		for j := range g.UpstreamCAFiles {
+			paths = append(paths, &g.UpstreamCAFiles[j])
+		}
 	}
 	for i := range c.Outbound.CAFiles {
 		paths = append(paths, &c.Outbound.CAFiles[i])

@@ -68,6 +68,12 @@ func TestEachMistakeHasItsLine(t *testing.T) {
 		{"remote database without verification", "sqlite:h.db", "postgres://db.example.com/h", 1, "database.url"},
 		{"no proxies", "trusted_hops: [127.0.0.1/32]", "trusted_hops: []", 4, "listeners[0].tls.trusted_hops"},
 		{"mail without protection", "key_ring: ring.json", "key_ring: ring.json\nmail: {host: mail.example.com, port: 25, from: a@b.c, tls: none}", 3, "mail.tls"},
+		{"token handler without a path", "name: main,", "name: main, token_handler: {url: \"https://login.example.com\"},", 6, "tenants[0].token_handler.url"},
+		{"gateway with a path", "name: main,", "name: main, gateway: {urls: [\"https://login.example.com/x\"]},", 6, "tenants[0].gateway.urls[0]"},
+		{"gateway without a client", "name: main,", "name: main, gateway: {urls: [\"https://login.example.com\"]},", 6, "tenants[0].gateway.client_id"},
+		{"gateway without a certificate", "name: main,", "name: main, gateway: {urls: [\"https://login.example.com\"], client_id: g},", 6, "tenants[0].gateway.certificate"},
+		{"gateway that answers nowhere", "name: main,", "name: main, gateway: {client_id: g},", 6, "tenants[0].gateway.urls"},
+		{"token handler whose cookies the gateway never sees", "name: main,", "name: main, token_handler: {url: \"https://login.example.com/apps\"}, gateway: {urls: [\"https://api.example.com\"]},", 6, "tenants[0].token_handler.url"},
 		{"unknown key deep inside", "name: pages,", "name: pages, adress: x,", 4, "listeners[0].adress"},
 		{"wrong type", "hosts: [login.example.com]", "hosts: {a: b}", 4, ""},
 	} {

@@ -154,6 +154,7 @@ func (v *validator) tenants() {
 		v.endpoint(path+".issuer", t.Issuer, "never", urls, true)
 		v.endpoint(path+".mtls_issuer", t.MTLSIssuer, "request", urls, false)
 		v.endpoint(path+".admin_url", t.AdminURL, "", urls, false)
+		v.gateway(path, t, urls)
 		v.tenant(path, t)
 	}
 }
