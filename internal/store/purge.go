@@ -15,6 +15,7 @@ var purgeable = []struct{ table, key string }{
 	{"refresh_tokens", "grant_id, secret_hash"},
 	{"grants", "id"},
 	{"sessions", "id"},
+	{"app_sessions", "id"},
 	{"mailed_codes", "account_id, purpose"},
 	{"failures", "id"},
 	{"mails", "id"},

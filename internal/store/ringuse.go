@@ -32,8 +32,9 @@ func (db *DB) RingUse(ctx context.Context, id string) (map[string]int64, error) 
 		}{
 			{"sealed settings", "SELECT COUNT(*) FROM settings WHERE substr(value, 1, 8) = $1", []byte(id)},
 			{"sealed signing keys", "SELECT COUNT(*) FROM signing_keys WHERE substr(sealed, 1, 8) = $1", []byte(id)},
-			// The hashes of an object are in its JSON.
+			// The hashes and sealed keys of an object are in its JSON.
 			{"objects with hashed secrets", "SELECT COUNT(*) FROM objects WHERE body LIKE $1", `%"` + id + `:%`},
+			{"sessions of applications", "SELECT COUNT(*) FROM app_sessions WHERE substr(sealed, 1, 8) = $1", []byte(id)},
 			{"sessions", "SELECT COUNT(*) FROM sessions WHERE substr(secret_hash, 1, 9) = $1", id + ":"},
 			{"codes", "SELECT COUNT(*) FROM codes WHERE substr(secret_hash, 1, 9) = $1", id + ":"},
 			{"refresh tokens", "SELECT COUNT(*) FROM refresh_tokens WHERE substr(secret_hash, 1, 9) = $1", id + ":"},

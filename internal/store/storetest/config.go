@@ -91,7 +91,8 @@ func testRingUse(t *testing.T, b *bench) {
 			tx.AddSigningKey(store.SigningKey{ID: "k", Sealed: []byte(id + "sealed")}),
 			putObject(object("a", `{"hash":"`+id+`:mac"}`), store.NoRevision)(tx),
 			tx.AddCode(store.Code{GrantID: "g", SecretHash: id + ":mac"}),
-			tx.AddRefresh(store.Refresh{GrantID: "g", SecretHash: "another1:mac"}))
+			tx.AddRefresh(store.Refresh{GrantID: "g", SecretHash: "another1:mac"}),
+			tx.AddAppSession(store.AppSession{ID: "a", Sealed: []byte(id + "sealed")}))
 	})
 	same(t, load(t, b.DB, func(tx *store.Tx) ([]store.Setting, error) { return tx.Settings() }),
 		[]store.Setting{{Name: "a", Value: []byte("another1sealed")}, {Name: "b", Value: []byte(id + "sealed")}})
@@ -99,7 +100,8 @@ func testRingUse(t *testing.T, b *bench) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, uses, map[string]int64{"sealed settings": 1, "sealed signing keys": 1, "objects with hashed secrets": 1, "codes": 1})
+	same(t, uses, map[string]int64{"sealed settings": 1, "sealed signing keys": 1, "objects with hashed secrets": 1, "codes": 1,
+		"sessions of applications": 1})
 }
 
 func testSigningKeys(t *testing.T, b *bench) {

@@ -26,6 +26,7 @@ func fill(b *bench, id string, d time.Duration) func(*store.Tx) error {
 			tx.QueueMail(store.Mail{ID: id, ExpiresAt: until}),
 			tx.AddEvent(store.Event{Key: id, ExpiresAt: until}),
 			tx.AddSession(s),
+			tx.AddAppSession(store.AppSession{ID: id, IdleUntil: until, ExpiresAt: until.Add(time.Hour)}),
 			tx.AddGrant(g),
 			tx.PutConsent(store.Consent{AccountID: id}),
 			tx.AddAudit(store.AuditRecord{Action: id}),
@@ -34,8 +35,8 @@ func fill(b *bench, id string, d time.Duration) func(*store.Tx) error {
 }
 
 const (
-	purged  = 9 // rows of fill that go as soon as they expire
-	lingers = 2 // rows that others may still refer to for a day
+	purged  = 10 // rows of fill that go as soon as they expire
+	lingers = 2  // rows that others may still refer to for a day
 )
 
 func testPurge(t *testing.T, b *bench) {
