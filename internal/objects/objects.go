@@ -55,6 +55,7 @@ var kinds = []kind{
 	{KindClient, prepareClient, publicClient},
 	{KindAPI, prepareAPI, asStored},
 	{KindScope, prepareScope, asStored},
+	{KindApplication, prepareApplication, publicApplication},
 }
 
 // Kinds are the names of all kinds.
@@ -203,7 +204,7 @@ func (p *preparation) seal() {
 }
 
 // nameMembers is where the body of each kind names its object.
-var nameMembers = map[string]string{KindClient: "client_id", KindAPI: "resource", KindScope: "name"}
+var nameMembers = map[string]string{KindClient: "client_id", KindAPI: "resource", KindScope: "name", KindApplication: "name"}
 
 // nameIn finds the name of an object before its document is read as a whole; "" if there is none.
 func nameIn(d Document) string {
