@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
@@ -124,17 +125,16 @@ func Open(t testing.TB, data string) (*Server, error) {
 	return s, json.Unmarshal(text, &s.Contract)
 }
 
-// FreePorts finds a base port with room for a landscape after it.
+// landscapePorts is how many ports a landscape takes, its base port included.
+const landscapePorts = 7
+
+// FreePorts finds a base port with room for a landscape after it. It looks below the ports that systems give to
+// outgoing connections, any of which could take one away between two starts.
 func FreePorts(t testing.TB) int {
 	t.Helper()
 	for range 100 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		base := ln.Addr().(*net.TCPAddr).Port
-		_ = ln.Close() // it is taken again at once
-		if free(base + 6) {
+		base := 16000 + rand.IntN(16000)
+		if free(base) {
 			return base
 		}
 	}
@@ -142,8 +142,8 @@ func FreePorts(t testing.TB) int {
 	return 0
 }
 
-func free(to int) bool {
-	for port := to - 6; port < to; port++ {
+func free(base int) bool {
+	for port := base; port < base+landscapePorts; port++ {
 		ln, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 		if err != nil {
 			return false
