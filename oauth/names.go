@@ -1,10 +1,11 @@
 package oauth
 
-// Grant types (RFC 6749 §4, §6).
+// Grant types (RFC 6749 §4, §6, RFC 8693 §2.1).
 const (
 	GrantAuthorizationCode = "authorization_code"
 	GrantRefreshToken      = "refresh_token"
 	GrantClientCredentials = "client_credentials"
+	GrantTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange"
 )
 
 // Client authentication methods (RFC 7591 §2, OIDC Core §9, RFC 8705 §2).
@@ -16,6 +17,9 @@ const (
 	AuthSecretPost    = "client_secret_post"
 	AuthNone          = "none"
 )
+
+// TokenTypeAccess is how token exchange calls an access token, whatever its form (RFC 8693 §3).
+const TokenTypeAccess = "urn:ietf:params:oauth:token-type:access_token"
 
 // AssertionType is the client_assertion_type of RFC 7523 §2.2.
 const AssertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -47,6 +51,7 @@ type TokenResponse struct {
 	RefreshToken string `json:"refresh_token,omitempty"`
 	Scope        string `json:"scope,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
+	IssuedType   string `json:"issued_token_type,omitempty"` // of an exchange only (RFC 8693 §2.2.1)
 }
 
 // Confirmation names the key a token is bound to (RFC 7800 §3): x5t#S256 is the SHA-256 of the certificate
@@ -59,7 +64,13 @@ type Confirmation struct {
 // IsZero says that nothing binds the token.
 func (c Confirmation) IsZero() bool { return c == Confirmation{} }
 
-// Introspection is the answer of RFC 7662 §2.2 with the members of RFC 8705 §3.2 and RFC 9449 §6.2.
+// Actor is who acts for the subject of a token, and for whom that one acts in turn (RFC 8693 §4.1).
+type Actor struct {
+	Subject string `json:"sub"`
+	Actor   *Actor `json:"act,omitempty"`
+}
+
+// Introspection is the answer of RFC 7662 §2.2 with the members of RFC 8705 §3.2, RFC 9449 §6.2 and RFC 8693 §4.1.
 type Introspection struct {
 	Active    bool          `json:"active"`
 	Scope     string        `json:"scope,omitempty"`
@@ -77,6 +88,9 @@ type Introspection struct {
 	AuthTime  int64         `json:"auth_time,omitempty"`
 	ACR       string        `json:"acr,omitempty"`
 	AMR       []string      `json:"amr,omitempty"`
+	Actor     *Actor        `json:"act,omitempty"`
+	SessionID string        `json:"sid,omitempty"`      // with the next, private to this issuer: what ends the token
+	GrantID   string        `json:"grant_id,omitempty"` // when it is revoked
 }
 
 // PushedResponse is the answer of RFC 9126 §2.2.

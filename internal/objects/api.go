@@ -16,6 +16,7 @@ type API struct {
 	AccessTokenLifetime int64    `json:"access_token_lifetime,omitempty"` // seconds; 0: the issuer's default
 	AllowBearerTokens   bool     `json:"allow_bearer_tokens,omitempty"`   // takes tokens bound to nothing
 	Introspectors       []string `json:"introspectors,omitempty"`         // clients that may introspect its tokens
+	Exchangers          []string `json:"exchangers,omitempty"`            // clients that may exchange its tokens (RFC 8693)
 }
 
 // AllowsScope says whether a scope means something at this API.
@@ -40,12 +41,17 @@ func prepareAPI(p *preparation, _ json.RawMessage) {
 	if n := a.AccessTokenLifetime; n != 0 && (n < minLifetime || n > maxLifetime) {
 		p.report("access_token_lifetime", fmt.Sprintf("is not between %d and %d seconds", minLifetime, maxLifetime), "300 is a good value")
 	}
-	for i, id := range a.Introspectors {
+	p.checkClientIDs("introspectors", a.Introspectors, "name the client that may introspect")
+	p.checkClientIDs("exchangers", a.Exchangers, "name the client that may exchange, such as the gateway")
+	p.store(a)
+}
+
+func (p *preparation) checkClientIDs(path string, ids []string, remedy string) {
+	for i, id := range ids {
 		if !isClientID(id) {
-			p.report(at("introspectors", i), "is not a client id", "name the client that may introspect")
+			p.report(at(path, i), "is not a client id", remedy)
 		}
 	}
-	p.store(a)
 }
 
 // checkResource asks for an absolute URI without fragment (RFC 8707 §2).

@@ -30,7 +30,7 @@ func (p *preparation) checkClient(c *Client) {
 	}
 }
 
-var grantTypes = []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken, oauth.GrantClientCredentials}
+var grantTypes = []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken, oauth.GrantClientCredentials, oauth.GrantTokenExchange}
 
 func checkGrants(p *preparation, c *Client) {
 	for i, g := range c.GrantTypes {
@@ -38,7 +38,7 @@ func checkGrants(p *preparation, c *Client) {
 		case g == "implicit" || g == "password":
 			p.report(at("grant_types", i), "is a grant that OAuth 2.1 leaves out", "use authorization_code")
 		case !slices.Contains(grantTypes, g):
-			p.report(at("grant_types", i), "is not available", "use authorization_code, refresh_token or client_credentials")
+			p.report(at("grant_types", i), "is not available", "use authorization_code, refresh_token, client_credentials or "+oauth.GrantTokenExchange)
 		}
 	}
 	for i, r := range c.ResponseTypes {
@@ -55,6 +55,9 @@ func checkGrants(p *preparation, c *Client) {
 	}
 	if c.AllowsGrant(oauth.GrantRefreshToken) && !code {
 		p.report("grant_types", "has refresh_token without a grant that issues refresh tokens", "add authorization_code, or remove refresh_token")
+	}
+	if c.AllowsGrant(oauth.GrantTokenExchange) && c.TokenAuthMethod == oauth.AuthNone {
+		p.report("grant_types", "has token exchange for a client without credentials", "choose an authentication method (RFC 8693 §2.1)")
 	}
 	if c.AllowsGrant(oauth.GrantClientCredentials) && c.TokenAuthMethod == oauth.AuthNone {
 		p.report("grant_types", "has client_credentials for a client without credentials", "choose an authentication method (RFC 6749 §4.4)")

@@ -1,4 +1,4 @@
-// Package objects holds the declarative objects of a tenant: clients, APIs and scopes. It reads their
+// Package objects holds the declarative objects of a tenant: clients, APIs, scopes, applications, routes. It reads their
 // documents and finds every problem in them, imports them idempotently, and gives every node a cached,
 // decoded view that follows the feed. People are imported here too, because they arrive in the same files.
 //
@@ -22,6 +22,7 @@ const (
 	KindClient = "client"
 	KindAPI    = "api"
 	KindScope  = "scope"
+	KindRoute  = "route"
 )
 
 // Owners of objects: who may change them.
@@ -56,6 +57,7 @@ var kinds = []kind{
 	{KindAPI, prepareAPI, asStored},
 	{KindScope, prepareScope, asStored},
 	{KindApplication, prepareApplication, publicApplication},
+	{KindRoute, prepareRoute, asStored},
 }
 
 // Kinds are the names of all kinds.
@@ -204,7 +206,7 @@ func (p *preparation) seal() {
 }
 
 // nameMembers is where the body of each kind names its object.
-var nameMembers = map[string]string{KindClient: "client_id", KindAPI: "resource", KindScope: "name", KindApplication: "name"}
+var nameMembers = map[string]string{KindClient: "client_id", KindAPI: "resource", KindScope: "name", KindApplication: "name", KindRoute: "name"}
 
 // nameIn finds the name of an object before its document is read as a whole; "" if there is none.
 func nameIn(d Document) string {

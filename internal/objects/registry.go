@@ -88,11 +88,16 @@ func (r *Registry) Invalidate(kind, name string) {
 
 func (r *Registry) drop(key cacheKey) {
 	r.cache.Invalidate(key)
+	r.cache.Invalidate(cacheKey{kind: key.kind}) // the list of all
 	r.absent.Invalidate(key)
 }
 
 func lookUp[T any](ctx context.Context, r *Registry, kind, name string, read func(json.RawMessage) (*T, error)) (*T, error) {
-	key := cacheKey{kind, name}
+	return cached(r, cacheKey{kind, name}, func() (*T, error) { return load(ctx, r.db, kind, name, read) })
+}
+
+// cached finds in memory what is there, and else keeps what find returns.
+func cached[T any](r *Registry, key cacheKey, find func() (*T, error)) (*T, error) {
 	if r.Stale == nil || !r.Stale() {
 		v, _ := r.cache.GetIfPresent(key)
 		if t, ok := v.(*T); ok {
@@ -103,7 +108,7 @@ func lookUp[T any](ctx context.Context, r *Registry, kind, name string, read fun
 		}
 	}
 	before := r.changes.Load()
-	t, err := load(ctx, r.db, kind, name, read)
+	t, err := find()
 	switch {
 	case errors.Is(err, ErrNotFound):
 		r.absent.Set(key, struct{}{})
