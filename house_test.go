@@ -37,6 +37,7 @@ var house = []struct {
 	{"oauth", ground},
 	{"jose", ground},
 	{"dpop", ground},
+	{"resource", ground},
 	{"passkey", ground},
 	{"passkey/passkeytest", ground},
 
@@ -104,6 +105,12 @@ var doors = map[string][]string{
 
 // clocks may read the wall clock; everybody else is given one.
 var clocks = []string{"internal/app", "internal/store", "internal/web", "internal/dev", "holdfasttest", "cmd/holdfast"}
+
+// carriers may put a value into a context, each with its reason.
+var carriers = map[string]string{
+	"internal/web": "the event of the request",
+	"resource":     "the caller of an API, for handlers of people who are not us and whose routers know no other way",
+}
 
 // longer lists functions and files over the limits, each with its reason.
 var longer = map[string]string{}
@@ -281,7 +288,7 @@ func checkCall(t *testing.T, p, file string, call *ast.CallExpr) {
 				t.Errorf("%s reads the clock; take a Now instead", file)
 			}
 		case "context.WithValue":
-			if p != "internal/web" {
+			if carriers[p] == "" {
 				t.Errorf("%s: only web puts a value into a context", file)
 			}
 		}
