@@ -56,6 +56,7 @@ var house = []struct {
 	{"internal/objects", core},
 	{"internal/web", core},
 	{"internal/session", core},
+	{"internal/appsession", core},
 	{"internal/clients", core},
 	{"internal/request", core},
 	{"internal/consents", core},

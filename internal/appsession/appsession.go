@@ -1,0 +1,216 @@
+// Package appsession holds the sessions of browser applications: what the token handler begins, and the gateway turns
+// into access tokens.
+//
+// The browser has one sealed cookie with the session's id and a secret of 256 bits. The store has the rest: what matters
+// for looking after sessions in clear, and tokens and keys sealed under that secret and the master ring together, so that
+// neither the database nor the ring nor both open a session that no browser shows. The package also decides which
+// requests of pages are admitted (draft-ietf-oauth-browser-based-apps §6.1.3) and which pages may read the answers
+// (CORS, Fetch standard §3.2). It speaks to no issuer: that is the token handler, package bff.
+package appsession
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/objects"
+	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/internal/web"
+	"github.com/holdfast-iam/holdfast/jose"
+)
+
+// ErrNone says that there is no live session.
+var ErrNone = errors.New("appsession: none")
+
+// Sessions opens and makes the sessions of one tenant.
+type Sessions struct {
+	DB   *store.DB // view of the tenant, in the database of sessions
+	Ring *keys.Ring
+	Now  func() time.Time
+}
+
+// Tokens are what an issuer gave, and what opening a session reveals.
+type Tokens struct {
+	AccessToken     string
+	TokenType       string    // DPoP or Bearer, in this spelling
+	Scope           string    // of the access token
+	AccessExpiresAt time.Time // zero: the issuer did not say
+	RefreshToken    keys.Secret
+	IDToken         keys.Secret     // for logging out
+	IDClaims        json.RawMessage // payload of the ID token; nil: there is none
+	Key             jose.Key        // private, to which the tokens are bound where TokenType is DPoP
+	Asked           string          // the parameters of the last refresh, as the pages gave them
+}
+
+// Session is a session that has been opened. It prints as its id alone.
+type Session struct {
+	Record store.AppSession
+	Tokens
+
+	secret keys.Secret
+}
+
+// String names the session without showing it.
+func (s *Session) String() string { return "app session " + s.Record.ID }
+
+// Format hides everything but the id from every verb of fmt.
+func (s *Session) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
+
+// LogValue is String.
+func (s *Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText is String, in JSON too.
+func (s *Session) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// ExpiresIn is how long the access token is valid yet, in whole seconds and never negative; ok is false if the issuer
+// has not said.
+func (s *Session) ExpiresIn(now time.Time) (seconds int64, ok bool) {
+	if s.AccessExpiresAt.IsZero() {
+		return 0, false
+	}
+	return max(0, int64(s.AccessExpiresAt.Sub(now)/time.Second)), true
+}
+
+// Expired says whether the access token is known to have expired.
+func (s *Session) Expired(now time.Time) bool {
+	return !s.AccessExpiresAt.IsZero() && !now.Before(s.AccessExpiresAt)
+}
+
+// EndsIn is how long the session lasts if nobody uses it, in whole seconds and never negative.
+func (s *Session) EndsIn(now time.Time) int64 {
+	end := s.Record.IdleUntil
+	if s.Record.ExpiresAt.Before(end) {
+		end = s.Record.ExpiresAt
+	}
+	return max(0, int64(end.Sub(now)/time.Second))
+}
+
+// Live says whether a session has neither ended nor expired.
+func Live(v *store.AppSession, now time.Time) bool {
+	return v.EndedAt.IsZero() && now.Before(v.IdleUntil) && now.Before(v.ExpiresAt)
+}
+
+// FromRequest opens the session of the browser that sent r. ErrNone: it has none.
+func (s *Sessions) FromRequest(r *http.Request, app *objects.Application) (*Session, error) {
+	return s.Open(r.Context(), app, web.Cookie(r, CookieName(app)))
+}
+
+// Open opens the live session that the value of a cookie stands for, and leaves it as it is. ErrNone: there is none,
+// it is over, or it is one of another application, client or issuer than the application now is. issuer "" in the
+// application is not compared: whoever knows the tenant's own does so.
+func (s *Sessions) Open(ctx context.Context, app *objects.Application, cookie string) (*Session, error) {
+	id, secret, ok := s.openCookie(app, cookie)
+	if !ok {
+		return nil, ErrNone
+	}
+	v, err := s.load(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return s.open(app, v, secret)
+}
+
+// Reload opens a session again, as it is now. Errors: ErrNone, those of the store.
+func (s *Sessions) Reload(ctx context.Context, app *objects.Application, old *Session) (*Session, error) {
+	v, err := s.load(ctx, old.Record.ID)
+	if err != nil {
+		return nil, err
+	}
+	return s.open(app, v, old.secret)
+}
+
+func (s *Sessions) load(ctx context.Context, id string) (v store.AppSession, err error) {
+	err = s.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		v, err = tx.AppSession(id)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return v, ErrNone
+	}
+	if err != nil {
+		return v, fmt.Errorf("load session of application: %w", err)
+	}
+	return v, nil
+}
+
+func (s *Sessions) open(app *objects.Application, v store.AppSession, secret keys.Secret) (*Session, error) {
+	if v.Application != app.Name || v.ClientID != app.ClientID || app.Issuer != "" && v.Issuer != app.Issuer || !Live(&v, s.Now()) {
+		return nil, ErrNone
+	}
+	tokens, err := s.unseal(&v, secret)
+	if err != nil {
+		return nil, err
+	}
+	return &Session{Record: v, Tokens: tokens, secret: secret}, nil
+}
+
+// Touch moves the idle limit of a session that is in use. It writes at most once a minute. ErrNone: it has ended.
+func (s *Sessions) Touch(ctx context.Context, app *objects.Application, v *Session) error {
+	now := s.Now()
+	if now.Sub(v.Record.LastUsedAt) < touchAfter {
+		return nil
+	}
+	idle, _ := app.Lifetimes()
+	until := earlier(now.Add(idle), v.Record.ExpiresAt)
+	err := s.DB.Write(ctx, func(tx *store.Tx) error { return tx.TouchAppSession(v.Record.ID, until) })
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrNone
+	}
+	if err != nil {
+		return fmt.Errorf("touch session of application: %w", err)
+	}
+	v.Record.LastUsedAt, v.Record.IdleUntil = now, until
+	return nil
+}
+
+const touchAfter = time.Minute
+
+// New begins a session, inside the caller's write. Of v the issuer, subject, sid and ExpiresAt are taken, the last where
+// it is not zero and earlier than what the application allows. The session always has a new id and a new secret, so
+// that what a browser was made to hold before somebody signed in is worth nothing.
+func (s *Sessions) New(tx *store.Tx, app *objects.Application, v store.AppSession, t Tokens) (*Session, error) {
+	idle, absolute := app.Lifetimes()
+	v.ID, v.Application, v.ClientID = store.NewID(), app.Name, app.ClientID
+	v.CreatedAt, v.LastUsedAt, v.Version = tx.Now, tx.Now, 1
+	if end := tx.Now.Add(absolute); v.ExpiresAt.IsZero() || end.Before(v.ExpiresAt) {
+		v.ExpiresAt = end
+	}
+	v.IdleUntil = earlier(tx.Now.Add(idle), v.ExpiresAt)
+	n := &Session{Record: v, Tokens: t, secret: keys.NewSecret()}
+	if err := s.seal(n); err != nil {
+		return nil, err
+	}
+	if err := tx.AddAppSession(n.Record); err != nil {
+		return nil, fmt.Errorf("add session of application: %w", err)
+	}
+	return n, nil
+}
+
+// Put stores the tokens of a refresh by whoever holds the lease v.Record.Refresher, inside the caller's write.
+// store.ErrConflict: somebody else holds it, or the session has ended.
+func (s *Sessions) Put(tx *store.Tx, app *objects.Application, v *Session) error {
+	idle, _ := app.Lifetimes()
+	v.Record.IdleUntil = earlier(tx.Now.Add(idle), v.Record.ExpiresAt)
+	if err := s.seal(v); err != nil {
+		return err
+	}
+	if err := tx.PutAppSession(v.Record); err != nil {
+		return err
+	}
+	v.Record.RefreshedAt, v.Record.LastUsedAt = tx.Now, tx.Now
+	v.Record.Refresher, v.Record.RefreshingUntil = "", time.Time{}
+	v.Record.Version++
+	return nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
