@@ -75,6 +75,7 @@ var house = []struct {
 	{"internal/admin", room},
 
 	{"internal/app", roof},
+	{"internal/dev/spa", roof},
 	{"internal/dev", roof},
 	{"holdfasttest", roof},
 	{"cmd/holdfast", roof},
