@@ -72,6 +72,7 @@ var house = []struct {
 	{"internal/grant", room},
 	{"internal/tokeninfo", room},
 	{"internal/discovery", room},
+	{"internal/bff", room},
 	{"internal/admin", room},
 
 	{"internal/app", roof},

@@ -214,3 +214,17 @@ func earlier(a, b time.Time) time.Time {
 	}
 	return a
 }
+
+// Lease makes holder the one that may refresh a session until the given time, and returns the session as it is then.
+// store.ErrTaken: somebody else refreshes it, or it is over. ErrNone: it cannot be opened.
+func (s *Sessions) Lease(ctx context.Context, app *objects.Application, v *Session, holder string, until time.Time) (*Session, error) {
+	var record store.AppSession
+	err := s.DB.Write(ctx, func(tx *store.Tx) (err error) {
+		record, err = tx.LeaseAppSession(v.Record.ID, holder, until)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("lease session of application: %w", err)
+	}
+	return s.open(app, record, v.secret)
+}
