@@ -1,5 +1,5 @@
-// Package grant is the token endpoint: it turns a code, a refresh token or a client's own credentials into tokens
-// (RFC 6749 §3.2, OAuth 2.1, OpenID Connect Core §3.1.3, RFC 8707, RFC 9449 §5).
+// Package grant is the token endpoint: it turns a code, a refresh token, another token or a client's own credentials
+// into tokens (RFC 6749 §3.2, OAuth 2.1, OpenID Connect Core §3.1.3, RFC 8693, RFC 8707, RFC 9449 §5).
 //
 // Everything every grant must do is in the pipeline of this file: authenticate the client, ask whether the grant is
 // allowed, check the DPoP proof, decide the binding, spend what works once, write once, mint, answer. A grant adds
@@ -39,7 +39,7 @@ type Endpoints struct {
 type grantType struct {
 	name string
 	// plan is for a grant that finds everything in the request; only what is to be spent, and an opaque token, is written.
-	plan func(*Endpoints, *attempt) (*issue, error)
+	plan func(*Endpoints, context.Context, *attempt) (*issue, error)
 	// redeem runs inside the one write, after the spends, and may run twice. A returned *oauth.Error is a result: what
 	// was written is committed. Any other error rolls back.
 	redeem func(*Endpoints, *store.Tx, *attempt) (*issue, error)
@@ -50,6 +50,7 @@ var table = []grantType{
 	{name: oauth.GrantAuthorizationCode, redeem: (*Endpoints).redeemCode},
 	{name: oauth.GrantRefreshToken, redeem: (*Endpoints).redeemRefresh},
 	{name: oauth.GrantClientCredentials, plan: (*Endpoints).planClient},
+	{name: oauth.GrantTokenExchange, plan: (*Endpoints).planExchange},
 }
 
 // Types are the names of the grants in the table, for the metadata.

@@ -70,7 +70,7 @@ func documents() []objects.Document {
 	add := func(kind string, body m) {
 		docs = append(docs, objects.Document{Kind: kind, Body: must(json.Marshal(body))})
 	}
-	add("api", m{"resource": orders, "scopes": []string{"read", "write"}})
+	add("api", m{"resource": orders, "scopes": []string{"read", "write"}, "exchangers": []string{"gateway", "secretive"}})
 	add("api", m{"resource": legacy, "scopes": []string{"old"}, "allow_bearer_tokens": true})
 	client := func(id, method string, more m) {
 		body := m{"client_id": id, "token_endpoint_auth_method": method, "scope": scope, "resources": []string{orders},
@@ -97,6 +97,7 @@ func documents() []objects.Document {
 	client("sealed", "none", m{"tls_client_certificate_bound_access_tokens": true, "dpop_bound_access_tokens": true})
 	client("idle", "client_secret_post", m{"client_secret": secret})
 	client("pair", "none", m{"subject_type": "pairwise"})
+	exchangeDocuments(add, client, id)
 	return docs
 }
 

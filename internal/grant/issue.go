@@ -19,6 +19,7 @@ type issue struct {
 	refresh string         // handle; "" for none, or for keeping the old one
 	id      *tokens.IDPlan // nil: no ID token
 	account string         // "" for a client of its own
+	kind    string         // issued_token_type; "" where it is not told
 }
 
 // person is who stands behind a grant at the time of the request.
@@ -113,7 +114,7 @@ func (e *Endpoints) mint(a *attempt, i *issue) (*oauth.TokenResponse, error) {
 	}
 	answer := &oauth.TokenResponse{
 		AccessToken: access, TokenType: oauth.TypeBearer, ExpiresIn: i.access.ExpiresIn(),
-		Scope: strings.Join(i.scope, " "), RefreshToken: i.refresh,
+		Scope: strings.Join(i.scope, " "), RefreshToken: i.refresh, IssuedType: i.kind,
 	}
 	if a.binding.JKT != "" {
 		answer.TokenType = oauth.TypeDPoP

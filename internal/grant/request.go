@@ -22,6 +22,7 @@ type request struct {
 	refresh     string
 	scope       []string
 	resources   []string
+	exchange    exchangeRequest
 }
 
 // Mount adds the endpoint; the path of the issuer, if any, is taken off before.
@@ -76,6 +77,7 @@ func parse(r *http.Request) (*request, error) {
 		refresh:     form.Get("refresh_token"),
 		scope:       strings.Fields(form.Get("scope")),
 		resources:   form["resource"],
+		exchange:    parseExchange(form),
 	}
 	if q.grantType == "" {
 		return nil, oauth.Refuse(oauth.InvalidRequest, "grant_type is missing")

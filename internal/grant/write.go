@@ -19,7 +19,7 @@ func (e *Endpoints) write(ctx context.Context, a *attempt) (i *issue, err error)
 		})
 		return i, err
 	}
-	i, err = a.grant.plan(e, a)
+	i, err = a.grant.plan(e, ctx, a)
 	switch {
 	case err != nil:
 		return nil, e.refuse(ctx, a, err)

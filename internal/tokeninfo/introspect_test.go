@@ -22,11 +22,15 @@ func TestRFC7662_2_2_Introspection(t *testing.T) {
 				if id, _ := a.body["jti"].(string); len(id) != 22 {
 					t.Errorf("jti %v", a.body["jti"])
 				}
+				if id, _ := a.body["grant_id"].(string); len(id) != 22 {
+					t.Errorf("grant_id %v", a.body["grant_id"])
+				}
 				delete(a.body, "jti")
+				delete(a.body, "grant_id")
 				want := map[string]any{
 					"active": true, "scope": "openid read", "client_id": "shop", "token_type": "DPoP", "exp": now + 300, "iat": now,
 					"sub": "alice", "aud": []any{orders, i.url}, "iss": i.url, "cnf": map[string]any{"jkt": "thumb"},
-					"auth_time": now, "acr": "phr", "amr": []any{"hwk"},
+					"auth_time": now, "acr": "phr", "amr": []any{"hwk"}, "sid": "s-1",
 				}
 				if d := cmp.Diff(want, a.body); a.status != 200 || d != "" {
 					t.Errorf("%s by %s: %d\n%s", format, caller, a.status, d)

@@ -21,6 +21,7 @@ type Claims struct {
 	Scope     string        `json:"scope,omitempty"` // names parted by one space
 	// Confirmation is the key or certificate that must be shown with the token; nil for a bearer token.
 	Confirmation *oauth.Confirmation `json:"cnf,omitempty"`
+	Actor        *oauth.Actor        `json:"act,omitempty"` // who got the token by exchange and acts with it
 	SessionID    string              `json:"sid,omitempty"`
 	GrantID      string              `json:"grant_id,omitempty"` // private claim: the grant whose revocation ends the token
 	AuthTime     int64               `json:"auth_time,omitempty"`
