@@ -62,6 +62,7 @@ var house = []struct {
 	{"internal/consents", core},
 	{"internal/flow", core},
 	{"internal/authn", core},
+	{"internal/authn/authntest", core},
 	{"internal/tokens", core},
 
 	{"internal/authorize", room},
@@ -101,7 +102,7 @@ var doors = map[string][]string{
 	"go.yaml.in/yaml/v4":                   {"internal/app"},
 	"github.com/alecthomas/kong":           {"cmd/holdfast"},
 	"github.com/prometheus/client_golang":  {"internal/app"},
-	"golang.org/x/net":                     {"holdfasttest"},
+	"golang.org/x/net":                     {"internal/authn/authntest", "holdfasttest"},
 	"github.com/google/go-cmp":             {"internal/store/storetest"},
 	"pgregory.net/rapid":                   {"internal/store/storetest"},
 }

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/net/html"
 
+	"github.com/holdfast-iam/holdfast/internal/authn/authntest"
 	"github.com/holdfast-iam/holdfast/internal/keys"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/web"
@@ -35,27 +36,27 @@ const (
 
 // signIn signs in with the password and ends on the account page.
 func (b *browser) signIn(name string) *page {
-	b.t.Helper()
-	p := b.submit(b.get("/login"), "/login/password", "username", name, "password", right)
-	if !strings.HasPrefix(p.path, "/account") {
-		b.t.Fatalf("signed in to %s: %s", p.path, p.body)
+	b.T.Helper()
+	p := b.Submit(b.Get("/login"), "/login/password", "username", name, "password", right)
+	if !strings.HasPrefix(p.Path, "/account") {
+		b.T.Fatalf("signed in to %s: %s", p.Path, p.Body)
 	}
 	return p
 }
 
 // mails takes what is in the queue, as "recipient: subject\ntext".
 func (w *world) mails() (list []string) {
-	w.t.Helper()
+	w.T.Helper()
 	var queued []store.Mail
-	w.write(func(tx *store.Tx) (err error) {
+	w.Write(func(tx *store.Tx) (err error) {
 		queued, err = tx.ClaimMail(20, tx.Now.Add(24*time.Hour))
 		return err
 	})
 	for _, m := range queued {
 		sealed, err := base64.RawURLEncoding.DecodeString(m.Text)
-		w.ok(err)
-		text, err := w.ring.Open(keys.PurposeSeal, []byte("mail\x00main\x00"+m.ID), sealed)
-		w.ok(err)
+		w.OK(err)
+		text, err := w.Ring.Open(keys.PurposeSeal, []byte("mail\x00main\x00"+m.ID), sealed)
+		w.OK(err)
 		list = append(list, m.To+": "+m.Subject+"\n"+string(text))
 	}
 	return list
@@ -65,17 +66,17 @@ var inMail = regexp.MustCompile(`\b\d{4} \d{4}\b`)
 
 // code is the code in the one mail that waits.
 func (w *world) code() string {
-	w.t.Helper()
+	w.T.Helper()
 	mails := w.mails()
 	if len(mails) != 1 || !strings.HasPrefix(mails[0], "alice@example.com: ") {
-		w.t.Fatalf("mails %q", mails)
+		w.T.Fatalf("mails %q", mails)
 	}
 	return inMail.FindString(mails[0])
 }
 
 func (w *world) stored(account string) (list []store.Passkey) {
-	w.t.Helper()
-	w.write(func(tx *store.Tx) (err error) {
+	w.T.Helper()
+	w.Write(func(tx *store.Tx) (err error) {
 		list, err = tx.Passkeys(account)
 		return err
 	})
@@ -84,30 +85,19 @@ func (w *world) stored(account string) (list []store.Passkey) {
 
 // addFirst adds the first passkey, right after signing in, and throws the mails away.
 func (b *browser) addFirst(a *passkeytest.Authenticator) *page {
-	b.t.Helper()
-	p := b.submit(b.get(addPath), mailPath)
-	p = b.submit(p, codePath, "code", b.code())
-	p = b.submit(p, create, "response", p.answer(create, a.Create))
-	p.shows(http.StatusOK, "Your passkey is ready.")
+	b.T.Helper()
+	p := b.Submit(b.Get(addPath), mailPath)
+	p = b.Submit(p, codePath, "code", b.code())
+	p = b.Submit(p, create, "response", p.Answer(create, a.Create))
+	p.Shows(http.StatusOK, "Your passkey is ready.")
 	b.mails()
 	return p
 }
 
 // addPasskey adds a passkey to an account behind the back of its pages.
 func (w *world) addPasskey(account string, a *passkeytest.Authenticator) {
-	w.t.Helper()
-	var owner store.Account
-	w.write(func(tx *store.Tx) (err error) {
-		owner, err = tx.Account(account)
-		return err
-	})
-	c, err := w.passkeys.BeginRegistration(w.t.Context(), &owner, "test")
-	w.ok(err)
-	response, err := a.Create([]byte(c.Options))
-	w.ok(err)
-	made, err := w.passkeys.CheckRegistration(w.t.Context(), &owner, "test", c.State, string(response))
-	w.ok(err)
-	w.write(func(tx *store.Tx) error { return made.Add(tx, "Key of "+account) })
+	w.T.Helper()
+	w.AddPasskey(account, "Key of "+account, a.Create)
 }
 
 func authenticator() *passkeytest.Authenticator { return &passkeytest.Authenticator{Origin: issuer} }
@@ -116,19 +106,19 @@ func TestTheAccountNeedsASession(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
 	for _, path := range []string{"/account", addPath, deletePath + "?id=x"} {
-		if p := b.get(path); !strings.HasPrefix(p.path, "/login?i=") {
-			t.Errorf("%s leads to %s", path, p.path)
+		if p := b.Get(path); !strings.HasPrefix(p.Path, "/login?i=") {
+			t.Errorf("%s leads to %s", path, p.Path)
 		}
 	}
 	for _, path := range []string{password, mailPath, codePath, verify, create, rename, deletePath, "/account/sessions/end"} {
-		if p := b.post(path, url.Values{}); !strings.HasPrefix(p.path, "/login?i=") {
-			t.Errorf("%s leads to %s", path, p.path)
+		if p := b.Post(path, url.Values{}); !strings.HasPrefix(p.Path, "/login?i=") {
+			t.Errorf("%s leads to %s", path, p.Path)
 		}
 	}
-	b.signIn("alice").shows(http.StatusOK, "alice@example.com", "You have no passkey yet.", "this browser", "Firefox on Linux")
-	w.change("alice", func(a *store.Account) { a.Disabled = true })
-	if p := b.get("/account"); p.status != http.StatusForbidden || b.jar[web.SessionCookie] != "" {
-		t.Errorf("disabled: %d", p.status)
+	b.signIn("alice").Shows(http.StatusOK, "alice@example.com", "You have no passkey yet.", "this browser", "Firefox on Linux")
+	w.Change("alice", func(a *store.Account) { a.Disabled = true })
+	if p := b.Get("/account"); p.Status != http.StatusForbidden || b.Jar[web.SessionCookie] != "" {
+		t.Errorf("disabled: %d", p.Status)
 	}
 }
 
@@ -136,43 +126,43 @@ func TestFirstPasskeyNeedsPasswordAndMailedCode(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
 	b.signIn("alice")
-	w.now = w.now.Add(5 * time.Minute)
-	p := b.get(addPath).shows(http.StatusOK, "enter your password again")
-	b.post(create, url.Values{"response": {"{}"}}).shows(http.StatusOK, "enter your password again")
-	if sent := b.post(mailPath, url.Values{}); sent.form(password) == nil || len(w.mails()) != 0 {
+	w.Time = w.Time.Add(5 * time.Minute)
+	p := b.Get(addPath).Shows(http.StatusOK, "enter your password again")
+	b.Post(create, url.Values{"response": {"{}"}}).Shows(http.StatusOK, "enter your password again")
+	if sent := b.Post(mailPath, url.Values{}); sent.Form(password) == nil || len(w.mails()) != 0 {
 		t.Error("mailed a code without the password")
 	}
-	p = b.submit(p, password, "password", "wrong").shows(http.StatusBadRequest, "That did not work.")
-	p = b.submit(p, password, "password", right).shows(http.StatusOK, "a…@example.com")
-	p = b.submit(p, mailPath).shows(http.StatusOK, "We have sent a code")
+	p = b.Submit(p, password, "password", "wrong").Shows(http.StatusBadRequest, "That did not work.")
+	p = b.Submit(p, password, "password", right).Shows(http.StatusOK, "a…@example.com")
+	p = b.Submit(p, mailPath).Shows(http.StatusOK, "We have sent a code")
 	code := w.code()
-	p = b.submit(p, codePath, "code", "00").shows(http.StatusBadRequest, "That code is not right")
-	p = b.submit(p, codePath, "code", code)
+	p = b.Submit(p, codePath, "code", "00").Shows(http.StatusBadRequest, "That code is not right")
+	p = b.Submit(p, codePath, "code", code)
 	a := authenticator()
-	p = b.submit(p, create, "response", p.answer(create, a.Create)).shows(http.StatusOK, "Your passkey is ready.", "Firefox on Linux", "this device only")
-	if p.path != "/account?done=account.added" {
-		t.Errorf("ended on %s", p.path)
+	p = b.Submit(p, create, "response", p.Answer(create, a.Create)).Shows(http.StatusOK, "Your passkey is ready.", "Firefox on Linux", "this device only")
+	if p.Path != "/account?done=account.added" {
+		t.Errorf("ended on %s", p.Path)
 	}
 	if mails := w.mails(); len(mails) != 1 || !strings.Contains(mails[0], "added") || !strings.Contains(mails[0], issuer+"/account") {
 		t.Errorf("mails %q", mails)
 	}
-	if !slices.Contains(w.acts(), "passkey.add") || len(w.stored("alice")) != 1 {
-		t.Errorf("audit %v", w.acts())
+	if !slices.Contains(w.Acts(), "passkey.add") || len(w.stored("alice")) != 1 {
+		t.Errorf("audit %v", w.Acts())
 	}
 	// The new passkey signs in.
 	other := w.browser()
-	p = other.get("/login")
-	other.submit(p, "/login/passkey", "response", p.answer("/login/passkey", a.Get)).shows(http.StatusOK, "last used today")
+	p = other.Get("/login")
+	other.Submit(p, "/login/passkey", "response", p.Answer("/login/passkey", a.Get)).Shows(http.StatusOK, "last used today")
 }
 
 func TestFirstPasskeyWithoutAVerifiedAddress(t *testing.T) {
 	w := newWorld(t)
-	w.addAccount("bob", `{"email":"bob@example.com","email_verified":false}`)
+	w.AddAccount("bob", `{"email":"bob@example.com","email_verified":false}`)
 	b := w.browser()
 	b.signIn("bob")
-	b.get(addPath).shows(http.StatusOK, "no verified e-mail address")
-	b.post(mailPath, url.Values{})
-	b.post(create, url.Values{"response": {"{}"}})
+	b.Get(addPath).Shows(http.StatusOK, "no verified e-mail address")
+	b.Post(mailPath, url.Values{})
+	b.Post(create, url.Values{"response": {"{}"}})
 	if len(w.mails()) != 0 || len(w.stored("bob")) != 0 {
 		t.Error("went on all the same")
 	}
@@ -182,28 +172,28 @@ func TestMailedCodeFitsItsSessionAndAge(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
 	b.signIn("alice")
-	p := b.submit(b.get(addPath), mailPath)
+	p := b.Submit(b.Get(addPath), mailPath)
 	code := w.code()
-	b.submit(p, codePath, "code", code)
-	w.now = w.now.Add(5 * time.Minute)
-	if p = b.get(addPath); p.form(create) != nil {
+	b.Submit(p, codePath, "code", code)
+	w.Time = w.Time.Add(5 * time.Minute)
+	if p = b.Get(addPath); p.Form(create) != nil {
 		t.Error("the proofs do not age")
 	}
-	p = b.submit(p, password, "password", right)
-	b.submit(b.submit(p, mailPath), codePath, "code", code).shows(http.StatusBadRequest) // used before
+	p = b.Submit(p, password, "password", right)
+	b.Submit(b.Submit(p, mailPath), codePath, "code", code).Shows(http.StatusBadRequest) // used before
 }
 
 func TestGuessingAMailedCodeEnds(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
 	b.signIn("alice")
-	p := b.submit(b.get(addPath), mailPath)
+	p := b.Submit(b.Get(addPath), mailPath)
 	code := w.code()
 	for n := range 5 {
-		p = b.submit(p, codePath, "code", fmt.Sprint(n)).shows(http.StatusBadRequest)
+		p = b.Submit(p, codePath, "code", fmt.Sprint(n)).Shows(http.StatusBadRequest)
 	}
-	p = b.submit(p, codePath, "code", code)
-	if p.status < 400 {
+	p = b.Submit(p, codePath, "code", code)
+	if p.Status < 400 {
 		t.Error("the code works after five guesses")
 	}
 }
@@ -214,11 +204,11 @@ func TestLaterPasskeysNeedAPasskey(t *testing.T) {
 	b.signIn("alice")
 	first := authenticator()
 	b.addFirst(first)
-	p := b.get(addPath).shows(http.StatusOK, "Use one of your passkeys")
-	b.post(create, url.Values{"response": {"{}"}}).shows(http.StatusOK, "Use one of your passkeys")
+	p := b.Get(addPath).Shows(http.StatusOK, "Use one of your passkeys")
+	b.Post(create, url.Values{"response": {"{}"}}).Shows(http.StatusOK, "Use one of your passkeys")
 
 	mallory := authenticator()
-	w.addAccount("mallory", `{}`)
+	w.AddAccount("mallory", `{}`)
 	w.addPasskey("mallory", mallory)
 	for name, c := range map[string]struct {
 		response func() string
@@ -226,28 +216,28 @@ func TestLaterPasskeysNeedAPasskey(t *testing.T) {
 	}{
 		"nothing":            {func() string { return "" }, http.StatusBadRequest},
 		"cancelled":          {func() string { return `{"error":"NotAllowedError"}` }, http.StatusOK},
-		"of another account": {func() string { return p.answer(verify, mallory.Get) }, http.StatusBadRequest},
+		"of another account": {func() string { return p.Answer(verify, mallory.Get) }, http.StatusBadRequest},
 	} {
-		if got := b.submit(p, verify, "response", c.response()); got.status != c.status || got.form(verify) == nil {
-			t.Errorf("%s: %d", name, got.status)
+		if got := b.Submit(p, verify, "response", c.response()); got.Status != c.status || got.Form(verify) == nil {
+			t.Errorf("%s: %d", name, got.Status)
 		}
-		p = b.get(addPath)
+		p = b.Get(addPath)
 	}
-	p = b.submit(p, verify, "response", p.answer(verify, first.Get)).shows(http.StatusOK, "Create the passkey")
-	if _, err := first.Create([]byte(attribute(p.form(create), "data-options"))); err == nil {
+	p = b.Submit(p, verify, "response", p.Answer(verify, first.Get)).Shows(http.StatusOK, "Create the passkey")
+	if _, err := first.Create([]byte(authntest.Attribute(p.Form(create), "data-options"))); err == nil {
 		t.Error("the first authenticator is not excluded")
 	}
-	p = b.submit(p, create, "response", `{"error":"InvalidStateError"}`)
-	p.shows(p.status, "already has a passkey")
+	p = b.Submit(p, create, "response", `{"error":"InvalidStateError"}`)
+	p.Shows(p.Status, "already has a passkey")
 	second := &passkeytest.Authenticator{Origin: issuer, Synced: true}
-	response := p.answer(create, second.Create)
-	b.submit(p, create, "response", response).shows(http.StatusOK, "Firefox on Linux (2)", "synced")
-	b.submit(p, create, "response", response).shows(http.StatusBadRequest, "The passkey was not created.")
+	response := p.Answer(create, second.Create)
+	b.Submit(p, create, "response", response).Shows(http.StatusOK, "Firefox on Linux (2)", "synced")
+	b.Submit(p, create, "response", response).Shows(http.StatusBadRequest, "The passkey was not created.")
 	if n := len(w.stored("alice")); n != 2 {
 		t.Errorf("%d passkeys", n)
 	}
-	w.now = w.now.Add(5 * time.Minute)
-	b.get(addPath).shows(http.StatusOK, "Use one of your passkeys")
+	w.Time = w.Time.Add(5 * time.Minute)
+	b.Get(addPath).Shows(http.StatusOK, "Use one of your passkeys")
 }
 
 func TestTwentyPasskeysAreEnough(t *testing.T) {
@@ -257,7 +247,7 @@ func TestTwentyPasskeysAreEnough(t *testing.T) {
 	}
 	b := w.browser()
 	b.signIn("alice")
-	b.get(addPath).shows(http.StatusBadRequest, "20 passkeys")
+	b.Get(addPath).Shows(http.StatusBadRequest, "20 passkeys")
 }
 
 func TestDeletingAPasskey(t *testing.T) {
@@ -269,21 +259,21 @@ func TestDeletingAPasskey(t *testing.T) {
 	w.addPasskey("alice", authenticator())
 	all := w.stored("alice")
 	path := deletePath + "?id=" + all[1].ID
-	p := b.get(path).shows(http.StatusOK, "Use one of your passkeys")
-	b.post(deletePath, url.Values{"id": {all[1].ID}}).shows(http.StatusOK, "Use one of your passkeys")
+	p := b.Get(path).Shows(http.StatusOK, "Use one of your passkeys")
+	b.Post(deletePath, url.Values{"id": {all[1].ID}}).Shows(http.StatusOK, "Use one of your passkeys")
 	if len(w.stored("alice")) != 2 {
 		t.Fatal("deleted without a proof")
 	}
-	p = b.submit(p, verify, "response", p.answer(verify, first.Get)).shows(http.StatusOK, all[1].Name, "Remove it there too")
-	p = b.submit(p, deletePath).shows(http.StatusOK, "The passkey is deleted.")
-	if strings.Contains(p.body, all[1].ID) {
+	p = b.Submit(p, verify, "response", p.Answer(verify, first.Get)).Shows(http.StatusOK, all[1].Name, "Remove it there too")
+	p = b.Submit(p, deletePath).Shows(http.StatusOK, "The passkey is deleted.")
+	if strings.Contains(p.Body, all[1].ID) {
 		t.Error("still on the page")
 	}
-	if mails := w.mails(); len(mails) != 1 || !strings.Contains(mails[0], "deleted") || !slices.Contains(w.acts(), "passkey.delete") {
-		t.Errorf("mails %q, audit %v", mails, w.acts())
+	if mails := w.mails(); len(mails) != 1 || !strings.Contains(mails[0], "deleted") || !slices.Contains(w.Acts(), "passkey.delete") {
+		t.Errorf("mails %q, audit %v", mails, w.Acts())
 	}
-	b.get(path).shows(http.StatusNotFound)
-	b.post(deletePath, url.Values{"id": {all[1].ID}}).shows(http.StatusNotFound)
+	b.Get(path).Shows(http.StatusNotFound)
+	b.Post(deletePath, url.Values{"id": {all[1].ID}}).Shows(http.StatusNotFound)
 }
 
 // Whoever deletes a passkey may have lost it: what it has opened elsewhere ends, and what rests on others goes on.
@@ -295,20 +285,20 @@ func TestDeletingAPasskeyEndsItsSessions(t *testing.T) {
 	with := func(key *passkeytest.Authenticator) *browser {
 		b := w.browser()
 		b.signIn("alice")
-		p := b.get(addPath).shows(http.StatusOK, "Use one of your passkeys")
-		b.submit(p, verify, "response", p.answer(verify, key.Get)).shows(http.StatusOK)
+		p := b.Get(addPath).Shows(http.StatusOK, "Use one of your passkeys")
+		b.Submit(p, verify, "response", p.Answer(verify, key.Get)).Shows(http.StatusOK)
 		return b
 	}
 	owner, other, thief := with(kept), with(kept), with(lost)
 	id := w.stored("alice")[1].ID
-	p := owner.get(deletePath+"?id="+id).shows(http.StatusOK, "Remove it there too")
-	owner.submit(p, deletePath).shows(http.StatusOK, "The passkey is deleted.")
+	p := owner.Get(deletePath+"?id="+id).Shows(http.StatusOK, "Remove it there too")
+	owner.Submit(p, deletePath).Shows(http.StatusOK, "The passkey is deleted.")
 	for name, c := range map[string]struct {
 		b     *browser
 		lives bool
 	}{"owner": {owner, true}, "other": {other, true}, "thief": {thief, false}} {
-		if page := c.b.get("/account"); (page.status == http.StatusOK && strings.Contains(page.body, "Passkeys")) != c.lives {
-			t.Errorf("%s: %d", name, page.status)
+		if page := c.b.Get("/account"); (page.Status == http.StatusOK && strings.Contains(page.Body, "Passkeys")) != c.lives {
+			t.Errorf("%s: %d", name, page.Status)
 		}
 	}
 }
@@ -320,12 +310,12 @@ func TestDeletingTheOnlyPasskeyNeedsIt(t *testing.T) {
 	b := w.browser()
 	b.signIn("alice")
 	only := w.stored("alice")[0]
-	p := b.get(deletePath+"?id="+only.ID).shows(http.StatusOK, "Use one of your passkeys")
-	if p.form(deletePath) != nil {
+	p := b.Get(deletePath+"?id="+only.ID).Shows(http.StatusOK, "Use one of your passkeys")
+	if p.Form(deletePath) != nil {
 		t.Error("the page offers it")
 	}
-	if p = b.post(deletePath, url.Values{"id": {only.ID}}); len(w.stored("alice")) != 1 {
-		t.Errorf("deleted by password alone: %d", p.status)
+	if p = b.Post(deletePath, url.Values{"id": {only.ID}}); len(w.stored("alice")) != 1 {
+		t.Errorf("deleted by password alone: %d", p.Status)
 	}
 }
 
@@ -333,30 +323,30 @@ func TestTheLastWayInCannotBeDeleted(t *testing.T) {
 	w := newWorld(t)
 	a := authenticator()
 	w.addPasskey("alice", a)
-	w.change("alice", func(a *store.Account) { a.PasswordHash = "" })
+	w.Change("alice", func(a *store.Account) { a.PasswordHash = "" })
 	b := w.browser()
-	p := b.get("/login")
-	b.submit(p, "/login/passkey", "response", p.answer("/login/passkey", a.Get))
+	p := b.Get("/login")
+	b.Submit(p, "/login/passkey", "response", p.Answer("/login/passkey", a.Get))
 	only := w.stored("alice")[0]
-	p = b.get(deletePath+"?id="+only.ID).shows(http.StatusOK, "This is your only way to sign in")
-	if p.form(deletePath) != nil {
+	p = b.Get(deletePath+"?id="+only.ID).Shows(http.StatusOK, "This is your only way to sign in")
+	if p.Form(deletePath) != nil {
 		t.Error("the page offers it")
 	}
-	if p = b.post(deletePath, url.Values{"id": {only.ID}}); p.status < 400 || len(w.stored("alice")) != 1 {
-		t.Errorf("got %d, %d passkeys", p.status, len(w.stored("alice")))
+	if p = b.Post(deletePath, url.Values{"id": {only.ID}}); p.Status < 400 || len(w.stored("alice")) != 1 {
+		t.Errorf("got %d, %d passkeys", p.Status, len(w.stored("alice")))
 	}
 }
 
 func TestPasskeysOfOthersAreNotThere(t *testing.T) {
 	w := newWorld(t)
-	w.addAccount("bob", `{}`)
+	w.AddAccount("bob", `{}`)
 	w.addPasskey("bob", authenticator())
 	id := w.stored("bob")[0].ID
 	b := w.browser()
 	b.signIn("alice")
-	b.get(deletePath + "?id=" + id).shows(http.StatusNotFound)
-	b.post(deletePath, url.Values{"id": {id}}).shows(http.StatusNotFound)
-	b.post(rename, url.Values{"id": {id}, "name": {"mine"}}).shows(http.StatusNotFound)
+	b.Get(deletePath + "?id=" + id).Shows(http.StatusNotFound)
+	b.Post(deletePath, url.Values{"id": {id}}).Shows(http.StatusNotFound)
+	b.Post(rename, url.Values{"id": {id}, "name": {"mine"}}).Shows(http.StatusNotFound)
 	if k := w.stored("bob"); len(k) != 1 || k[0].Name != "Key of bob" {
 		t.Errorf("got %+v", k)
 	}
@@ -367,37 +357,37 @@ func TestRenaming(t *testing.T) {
 	w.addPasskey("alice", authenticator())
 	b := w.browser()
 	p := b.signIn("alice")
-	b.submit(p, rename, "name", " <b>Bücher</b> ").shows(http.StatusOK, "The passkey has its new name.", "<b>Bücher</b>")
+	b.Submit(p, rename, "name", " <b>Bücher</b> ").Shows(http.StatusOK, "The passkey has its new name.", "<b>Bücher</b>")
 	for _, bad := range []string{" ", strings.Repeat("ü", 65), "two\nlines"} {
-		b.submit(p, rename, "name", bad).shows(http.StatusBadRequest)
+		b.Submit(p, rename, "name", bad).Shows(http.StatusBadRequest)
 	}
-	b.submit(p, rename, "name", strings.Repeat("ü", 64)).shows(http.StatusOK)
+	b.Submit(p, rename, "name", strings.Repeat("ü", 64)).Shows(http.StatusOK)
 }
 
 func TestEndingSessions(t *testing.T) {
 	w := newWorld(t)
-	w.addAccount("bob", `{}`)
+	w.AddAccount("bob", `{}`)
 	one, two, three, bob := w.browser(), w.browser(), w.browser(), w.browser()
 	bob.signIn("bob")
 	one.signIn("alice")
 	two.signIn("alice")
 	p := three.signIn("alice")
-	alive := func(b *browser) bool { return b.get("/account").path == "/account" }
+	alive := func(b *browser) bool { return b.Get("/account").Path == "/account" }
 	id := func(b *browser) string {
-		id, _, _ := keys.SplitHandle(b.jar[web.SessionCookie])
+		id, _, _ := keys.SplitHandle(b.Jar[web.SessionCookie])
 		return id
 	}
-	three.post("/account/sessions/end", url.Values{"id": {id(bob)}})
-	three.post("/account/sessions/end", url.Values{"id": {id(three)}})
+	three.Post("/account/sessions/end", url.Values{"id": {id(bob)}})
+	three.Post("/account/sessions/end", url.Values{"id": {id(three)}})
 	if !alive(bob) || !alive(three) {
 		t.Error("ended what is not theirs, or the session they are in")
 	}
-	three.post("/account/sessions/end", url.Values{"id": {id(one)}}).shows(http.StatusOK, "That browser is signed out.")
+	three.Post("/account/sessions/end", url.Values{"id": {id(one)}}).Shows(http.StatusOK, "That browser is signed out.")
 	if alive(one) || !alive(two) {
 		t.Error("ended another one than asked for")
 	}
 	one.signIn("alice")
-	three.submit(formOf(p, "others"), "/account/sessions/end")
+	three.Submit(formOf(p, "others"), "/account/sessions/end")
 	if alive(one) || alive(two) || !alive(three) || !alive(bob) {
 		t.Error("all others did not end")
 	}
@@ -405,16 +395,18 @@ func TestEndingSessions(t *testing.T) {
 
 // formOf is the page with the only form that has an input of this value.
 func formOf(p *page, value string) *page {
-	for n := range p.root.Descendants() {
+	for n := range p.Root.Descendants() {
 		if n.Data != "form" {
 			continue
 		}
 		for i := range n.Descendants() {
-			if i.Data == "input" && attribute(i, "value") == value {
+			if i.Data == "input" && authntest.Attribute(i, "value") == value {
 				root := &html.Node{}
 				n.Parent.RemoveChild(n)
 				root.AppendChild(n)
-				return &page{t: p.t, path: p.path, status: p.status, root: root}
+				only := *p
+				only.Root = root
+				return &only
 			}
 		}
 	}
@@ -425,25 +417,25 @@ func TestStepsLeadNowhereElse(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
 	b.signIn("alice")
-	w.now = w.now.Add(5 * time.Minute)
+	w.Time = w.Time.Add(5 * time.Minute)
 	for _, next := range []string{"https://evil.example", "//evil.example", "/authorize/next", "/account/passkeys/delete?id=x&y=https://evil.example", ""} {
-		p := b.submit(b.get(addPath), password, "password", right, "next", next)
-		if !strings.HasPrefix(p.path, "/account/passkeys/") {
-			t.Errorf("%s led to %s", next, p.path)
+		p := b.Submit(b.Get(addPath), password, "password", right, "next", next)
+		if !strings.HasPrefix(p.Path, "/account/passkeys/") {
+			t.Errorf("%s led to %s", next, p.Path)
 		}
-		w.now = w.now.Add(5 * time.Minute)
+		w.Time = w.Time.Add(5 * time.Minute)
 	}
-	if p := b.get("/account?done=passkey.nomail"); strings.Contains(p.body, "no verified e-mail") {
+	if p := b.Get("/account?done=passkey.nomail"); strings.Contains(p.Body, "no verified e-mail") {
 		t.Error("an address brings up any text")
 	}
 }
 
 func TestPasskeyEndpoints(t *testing.T) {
 	w := newWorld(t)
-	p := w.browser().get("/.well-known/passkey-endpoints")
+	p := w.browser().Get("/.well-known/passkey-endpoints")
 	var got map[string]string
-	w.ok(json.Unmarshal([]byte(p.body), &got))
-	if got["enroll"] != issuer+addPath || got["manage"] != issuer+"/account" || !strings.HasPrefix(p.header.Get("Content-Type"), "application/json") {
+	w.OK(json.Unmarshal([]byte(p.Body), &got))
+	if got["enroll"] != issuer+addPath || got["manage"] != issuer+"/account" || !strings.HasPrefix(p.Header.Get("Content-Type"), "application/json") {
 		t.Errorf("got %v", got)
 	}
 }
@@ -454,16 +446,16 @@ func TestDeletingTwoAtOnceLeavesAWayIn(t *testing.T) {
 	first := authenticator()
 	w.addPasskey("alice", first)
 	w.addPasskey("alice", authenticator())
-	w.change("alice", func(a *store.Account) { a.PasswordHash = "" })
+	w.Change("alice", func(a *store.Account) { a.PasswordHash = "" })
 	b := w.browser()
-	p := b.get("/login")
-	b.submit(p, "/login/passkey", "response", p.answer("/login/passkey", first.Get))
+	p := b.Get("/login")
+	b.Submit(p, "/login/passkey", "response", p.Answer("/login/passkey", first.Get))
 	var both sync.WaitGroup
 	for _, k := range w.stored("alice") {
 		r := httptest.NewRequest(http.MethodPost, issuer+deletePath, strings.NewReader(url.Values{"id": {k.ID}}.Encode()))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.AddCookie(&http.Cookie{Name: web.SessionCookie, Value: b.jar[web.SessionCookie]})
-		both.Go(func() { w.handler.ServeHTTP(httptest.NewRecorder(), r) })
+		r.AddCookie(&http.Cookie{Name: web.SessionCookie, Value: b.Jar[web.SessionCookie]})
+		both.Go(func() { w.Handler.ServeHTTP(httptest.NewRecorder(), r) })
 	}
 	both.Wait()
 	if n := len(w.stored("alice")); n != 1 {
