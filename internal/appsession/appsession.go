@@ -56,16 +56,27 @@ type Session struct {
 }
 
 // String names the session without showing it.
-func (s *Session) String() string { return "app session " + s.Record.ID }
+func (s Session) String() string { return "app session " + s.Record.ID }
 
 // Format hides everything but the id from every verb of fmt.
-func (s *Session) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
+func (s Session) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
 
 // LogValue is String.
-func (s *Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
+func (s Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // MarshalText is String, in JSON too.
-func (s *Session) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+func (s Session) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Format hides the tokens from every verb of fmt.
+func (t Tokens) Format(f fmt.State, _ rune) { fmt.Fprint(f, hidden) }
+
+// LogValue hides the tokens.
+func (t Tokens) LogValue() slog.Value { return slog.StringValue(hidden) }
+
+// MarshalText hides the tokens, in JSON too.
+func (t Tokens) MarshalText() ([]byte, error) { return []byte(hidden), nil }
+
+const hidden = "[hidden]"
 
 // ExpiresIn is how long the access token is valid yet, in whole seconds and never negative; ok is false if the issuer
 // has not said.
