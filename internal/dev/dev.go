@@ -31,12 +31,16 @@ type Options struct {
 	BasePort int
 	Host     string
 	Database string // instead of SQLite in the data folder: the URL of a PostgreSQL database, which is migrated
+	// Configure, if not nil, changes the text of holdfast.yaml before it is read. It is for tests of other
+	// configurations of the same landscape.
+	Configure func(folder, text string) string
 }
 
 // landscape is one folder with everything in it.
 type landscape struct {
 	folder  string
 	dbURL   string
+	change  func(folder, text string) string
 	Host    string        `json:"host"`
 	Port    int           `json:"base_port"`
 	Secrets secretsOfFile `json:"secrets"`
@@ -106,7 +110,7 @@ func open(o Options) (*landscape, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make the data folder: %w; choose another with --data", err)
 	}
-	l := &landscape{folder: folder, dbURL: o.Database}
+	l := &landscape{folder: folder, dbURL: o.Database, change: o.Configure}
 	if l.dbURL == "" {
 		l.dbURL = "sqlite:holdfast.db"
 	}

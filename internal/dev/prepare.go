@@ -45,7 +45,11 @@ func (l *landscape) prepare(now time.Time) (err error) {
 	if err := l.writeObjects(); err != nil {
 		return err
 	}
-	return keys.WriteFile(l.path("holdfast.yaml"), []byte(l.configuration()))
+	text := l.configuration()
+	if l.change != nil {
+		text = l.change(l.folder, text)
+	}
+	return keys.WriteFile(l.path("holdfast.yaml"), []byte(text))
 }
 
 // clientKey is the key of a client: a file with the private JWK, made once, and its public part for the registration.
