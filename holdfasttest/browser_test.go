@@ -2,12 +2,14 @@ package holdfasttest_test
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,8 +25,8 @@ import (
 	"github.com/holdfast-iam/holdfast/internal/dev"
 )
 
-// browser is real Chromium in a home of its own whose certificate store trusts the landscape, as dev trust sets it up.
-func browser(t *testing.T, s *holdfasttest.Server) context.Context {
+// chromium is one real browser in a home of its own. The certificate store there is empty until trusting fills it.
+func chromium(t *testing.T) context.Context {
 	t.Helper()
 	program, err := exec.LookPath("chromium")
 	if err != nil {
@@ -32,14 +34,6 @@ func browser(t *testing.T, s *holdfasttest.Server) context.Context {
 	}
 	home := t.TempDir()
 	t.Setenv("HOME", home)
-	if err := dev.Trust(t.Context(), &app.Console{Out: t.Output(), Err: t.Output()}, s.Data, true); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := dev.Untrust(context.WithoutCancel(t.Context()), &app.Console{Out: t.Output(), Err: t.Output()}, s.Data); err != nil {
-			t.Error(err)
-		}
-	})
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(filepath.Join(home, "profile")),
 		chromedp.Env("HOME="+home), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
@@ -48,6 +42,30 @@ func browser(t *testing.T, s *holdfasttest.Server) context.Context {
 	ctx, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 	t.Cleanup(stop)
 	ctx, stop = chromedp.NewContext(ctx)
+	t.Cleanup(stop)
+	return ctx
+}
+
+// trusting puts the roots of landscapes where browsers of this home look for them, as dev trust does.
+func trusting(t *testing.T, landscapes ...*holdfasttest.Server) {
+	t.Helper()
+	console := &app.Console{Out: t.Output(), Err: t.Output()}
+	for _, s := range landscapes {
+		if err := dev.Trust(t.Context(), console, s.Data, true); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := dev.Untrust(context.WithoutCancel(t.Context()), console, s.Data); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// visitor is somebody at the browser who has been nowhere yet: no cookies, no passkeys.
+func visitor(browser context.Context, t *testing.T) context.Context {
+	t.Helper()
+	ctx, stop := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
 	t.Cleanup(stop)
 	ctx, stop = context.WithTimeout(ctx, 90*time.Second)
 	t.Cleanup(stop)
@@ -125,9 +143,21 @@ func arrived(ctx context.Context, t *testing.T, redirect string, leave chromedp.
 
 var sixteen = regexp.MustCompile(`\d{4} \d{4}`)
 
+// TestBrowser lets one Chromium walk through a landscape over each engine.
 func TestBrowser(t *testing.T) {
-	s := holdfasttest.Start(t)
-	ctx := browser(t, s)
+	landscapes := eachEngine(t)
+	browser := chromium(t)
+	trusting(t, slices.Collect(maps.Values(landscapes))...)
+	if err := chromedp.Do(browser); err != nil { // starts it, now that its store is filled
+		t.Fatal(err)
+	}
+	for engine, s := range landscapes {
+		t.Run(engine, func(t *testing.T) { walk(visitor(browser, t), t, s) })
+	}
+}
+
+// walk signs in by password, adds a passkey, and signs in by it.
+func walk(ctx context.Context, t *testing.T, s *holdfasttest.Server) {
 	alice, client := s.Users[0], newPerson(t, s)
 	authenticator(ctx, t)
 

@@ -8,6 +8,7 @@
 package holdfasttest
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -78,6 +79,12 @@ func WithData(folder string) Option {
 	return func(o *dev.Options) { o.Data, o.BasePort = folder, 0 }
 }
 
+// WithConfiguration changes the text of holdfast.yaml before it is read: to add a tenant, or to end TLS elsewhere. The
+// folder is that of the landscape, where its authorities and its key ring are.
+func WithConfiguration(edit func(folder, text string) string) Option {
+	return func(o *dev.Options) { o.Configure = edit }
+}
+
 // Start runs a landscape until the test ends. It fails the test if the landscape does not come up.
 func Start(t testing.TB, options ...Option) *Server {
 	t.Helper()
@@ -127,6 +134,20 @@ func Open(t testing.TB, data string) (*Server, error) {
 
 // landscapePorts is how many ports a landscape takes, its base port included.
 const landscapePorts = 7
+
+// Apply brings the objects of a YAML text into a tenant, as "holdfast apply" does beside a running server. What the
+// server has read before is replaced within a second.
+func (s *Server) Apply(tenant, documents string) {
+	s.t.Helper()
+	folder := s.t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "objects.yaml"), []byte(documents), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	said := new(bytes.Buffer)
+	if err := app.Apply(s.t.Context(), &app.Console{Out: said, Err: said}, filepath.Join(s.Data, "holdfast.yaml"), tenant, folder); err != nil {
+		s.t.Fatalf("apply: %v\n%s", err, said)
+	}
+}
 
 // FreePorts finds a base port with room for a landscape after it. It looks below the ports that systems give to
 // outgoing connections, any of which could take one away between two starts.

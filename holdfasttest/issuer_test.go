@@ -12,15 +12,23 @@ import (
 	"github.com/holdfast-iam/holdfast/internal/store/storetest"
 )
 
-// engines runs a test on a landscape over SQLite, and over PostgreSQL where there is one.
+// eachEngine starts a landscape over SQLite, and one over PostgreSQL where there is one.
+func eachEngine(t *testing.T) map[string]*holdfasttest.Server {
+	t.Helper()
+	started := map[string]*holdfasttest.Server{"SQLite": holdfasttest.Start(t)}
+	if os.Getenv("HOLDFAST_TEST_POSTGRES") != "" {
+		started["PostgreSQL"] = holdfasttest.Start(t, holdfasttest.WithDatabase(storetest.EmptyURL(t, store.PostgreSQL)))
+	} else {
+		t.Run("PostgreSQL", func(t *testing.T) { t.Skip("HOLDFAST_TEST_POSTGRES is not set") })
+	}
+	return started
+}
+
+// engines runs a test on the landscape of each engine.
 func engines(t *testing.T, test func(*testing.T, *holdfasttest.Server)) {
-	t.Run("SQLite", func(t *testing.T) { test(t, holdfasttest.Start(t)) })
-	t.Run("PostgreSQL", func(t *testing.T) {
-		if os.Getenv("HOLDFAST_TEST_POSTGRES") == "" {
-			t.Skip("HOLDFAST_TEST_POSTGRES is not set")
-		}
-		test(t, holdfasttest.Start(t, holdfasttest.WithDatabase(storetest.EmptyURL(t, store.PostgreSQL))))
-	})
+	for engine, s := range eachEngine(t) {
+		t.Run(engine, func(t *testing.T) { test(t, s) })
+	}
 }
 
 func TestWholeCodeFlowWithoutJavaScript(t *testing.T) {
