@@ -16,7 +16,6 @@ import (
 	"github.com/holdfast-iam/holdfast/internal/audit"
 	"github.com/holdfast-iam/holdfast/internal/authn"
 	"github.com/holdfast-iam/holdfast/internal/feed"
-	"github.com/holdfast-iam/holdfast/internal/fetch"
 	"github.com/holdfast-iam/holdfast/internal/jobs"
 	"github.com/holdfast-iam/holdfast/internal/keys"
 	"github.com/holdfast-iam/holdfast/internal/store"
@@ -27,26 +26,29 @@ type Console struct{ Out, Err io.Writer }
 
 // App is an assembled process. Open makes it, Run serves until its context ends, Close gives everything back.
 type App struct {
-	Config  *Config
-	Clock   *Clock
-	DB      *store.DB
-	Ring    *keys.Ring
-	tenants []*tenant
+	Config *Config // of the start; what reloads have made of it is that of current
+	Clock  *Clock
+	DB     *store.DB
+	Ring   *keys.Ring
 
 	log       *slog.Logger
+	level     *slog.LevelVar // of log; nil where it stays
 	feed      *feed.Feed
 	trail     *audit.Trail
 	runner    *jobs.Runner
-	fetch     *fetch.Keys
 	passwords *authn.Passwords
 	metrics   *metrics
 	draining  atomic.Bool
 	listening []*listening
+	current   atomic.Pointer[edition]
+
+	hearing sync.Mutex
+	hearers map[*tenant]bool // those that are told of the feed's events
 }
 
 // Open does everything that comes before listening: each step's error says what is wrong and what to do.
 func Open(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
-	a := &App{Config: c, Clock: new(Clock), log: log}
+	a := &App{Config: c, Clock: new(Clock), log: log, hearers: map[*tenant]bool{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -69,17 +71,15 @@ func Open(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) 
 	if err := a.openShared(); err != nil {
 		return nil, err
 	}
-	for i := range c.Tenants {
-		t, err := a.openTenant(ctx, &c.Tenants[i])
-		if err != nil {
-			return nil, fmt.Errorf("tenant %s: %w", c.Tenants[i].Name, err)
-		}
-		a.tenants = append(a.tenants, t)
-	}
 	a.addJobs()
 	if err := a.prepareListeners(); err != nil {
 		return nil, err
 	}
+	first, err := a.edit(ctx, c, nil)
+	if err != nil {
+		return nil, err
+	}
+	a.current.Store(first)
 	return a, nil
 }
 
@@ -126,20 +126,17 @@ func checkSchema(ctx context.Context, db *store.DB) error {
 func (a *App) openShared() (err error) {
 	a.feed = feed.New(a.DB, a.Clock.Now)
 	a.DB.OnEvent(a.feed.Wake)
+	a.feed.Subscribe(a.heard)
 	a.trail = &audit.Trail{DB: a.DB, Now: a.Clock.Now, Log: a.log}
 	a.runner = &jobs.Runner{DB: a.DB.For(""), Now: a.Clock.Now, Log: a.log}
 	a.metrics = newMetrics(a)
-	if a.passwords, err = authn.NewPasswords(); err != nil {
-		return err
-	}
-	client, err := newFetch(a.Config)
-	a.fetch = &fetch.Keys{Client: client, Now: a.Clock.Now}
+	a.passwords, err = authn.NewPasswords()
 	return err
 }
 
 const purgeBatch = 500 // rows a table and pass
 
-// addJobs lists what happens by itself.
+// addJobs lists what happens by itself, besides what tenants do.
 func (a *App) addJobs() {
 	// Every node purges, with jitter: batches are small and nobody waits for a lock.
 	a.runner.Add("purge", time.Minute, false, func(ctx context.Context) error {
@@ -150,9 +147,6 @@ func (a *App) addJobs() {
 			}
 		}
 	})
-	for _, t := range a.tenants {
-		a.runner.Add("rotate "+t.Name, time.Minute, true, t.signing.Step)
-	}
 	if a.Config.Environment == "test" {
 		a.runner.Add("clock", time.Second, false, func(ctx context.Context) error { return a.Clock.load(ctx, a.DB) })
 	}
@@ -166,17 +160,18 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	for _, run := range []func(context.Context){a.feed.Run, a.trail.Run, a.runner.Run, a.watch} {
 		wg.Go(func() { run(background) })
 	}
-	for _, t := range a.tenants {
-		if a.Config.Mail.Host != "" {
-			wg.Go(func() { t.mail.Run(background) })
-		}
+	for _, t := range a.current.Load().tenants {
+		t.start(background)
 	}
 	err := a.listen()
 	if err == nil {
 		err = a.serve(ctx, ready)
 	}
 	stop()
-	wg.Wait()
+	wg.Wait() // the one that reloads among them
+	for _, t := range a.current.Load().tenants {
+		t.stop()
+	}
 	return err
 }
 

@@ -16,23 +16,25 @@ type certificate struct {
 }
 
 func loadCertificate(certFile, keyFile string) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile}
-	return c, c.reload()
+	c := &certificate{}
+	_, err := c.reload(certFile, keyFile)
+	return c, err
 }
 
-// reload reads the files if they are newer than what is in use. A pair that does not fit changes nothing.
-func (c *certificate) reload() error {
-	newest, err := newestOf(c.certFile, c.keyFile)
-	if err != nil || !newest.After(c.changed) {
-		return err
+// reload reads the files if they are others than those in use, or have changed. A pair that does not fit changes
+// nothing.
+func (c *certificate) reload(certFile, keyFile string) (changed bool, err error) {
+	newest, err := newestOf(certFile, keyFile)
+	if err != nil || certFile == c.certFile && keyFile == c.keyFile && newest.Equal(c.changed) {
+		return false, err
 	}
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
-		return fmt.Errorf("certificate %s with key %s: %w", c.certFile, c.keyFile, err)
+		return false, fmt.Errorf("certificate %s with key %s: %w", certFile, keyFile, err)
 	}
 	c.current.Store(&pair)
-	c.changed = newest
-	return nil
+	c.certFile, c.keyFile, c.changed = certFile, keyFile, newest
+	return true, nil
 }
 
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -15,28 +14,19 @@ import (
 	"github.com/holdfast-iam/holdfast/internal/store"
 )
 
-// NewLog makes the log of a configuration.
-func NewLog(c LogConfig, w io.Writer) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.Level)) // validated before
-	o := &slog.HandlerOptions{Level: level}
-	if c.Format == "text" {
-		return slog.New(slog.NewTextHandler(w, o))
-	}
-	return slog.New(slog.NewJSONHandler(w, o))
-}
-
 // Serve runs a configuration until ctx ends.
 func Serve(ctx context.Context, c *Console, file, applyFolder string) error {
 	cfg, err := LoadConfig(file)
 	if err != nil {
 		return err
 	}
-	a, err := Open(ctx, cfg, NewLog(cfg.Log, c.Err))
+	log, level := newLog(cfg.Log, c.Err)
+	a, err := Open(ctx, cfg, log)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
+	a.level = level
 	if applyFolder != "" {
 		if err := a.ApplyFolder(ctx, c, "", applyFolder); err != nil {
 			return err
@@ -69,7 +59,7 @@ func (a *App) posture(ctx context.Context, c *Console) error {
 	for _, w := range a.Config.weaknesses() {
 		fmt.Fprintln(c.Out, w)
 	}
-	for _, t := range a.tenants {
+	for _, t := range a.current.Load().tenants {
 		var all []store.Object
 		err := t.db.Read(ctx, func(tx *store.Tx) (err error) {
 			all, err = tx.Objects(objects.KindClient, "", 10_000)

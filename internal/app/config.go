@@ -8,7 +8,8 @@ import (
 // Config is holdfast.yaml: what one process needs to start. Everything else (clients, APIs, scopes, people) is an
 // object in the database. Zero values are the documented defaults; nothing weaker than the default has a short name.
 type Config struct {
-	file string // where it was read from
+	file   string   // where it was read from
+	values []string // the files of its ${file:…}
 
 	// Environment is "production" (default) or "test". Test switches the hooks under /test/ on, and is refused
 	// for issuers outside .localhost and .test and for listeners beyond loopback.

@@ -106,8 +106,9 @@ func (a *App) rotateNow(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	for _, t := range a.tenants {
-		if t.Name != form.Get("tenant") && (form.Has("tenant") || len(a.tenants) > 1) {
+	tenants := a.current.Load().tenants
+	for _, t := range tenants {
+		if t.Name != form.Get("tenant") && (form.Has("tenant") || len(tenants) > 1) {
 			continue
 		}
 		if err := t.signing.Rotate(r.Context(), jose.Alg(form.Get("alg"))); err != nil {

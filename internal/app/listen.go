@@ -7,14 +7,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/admin"
 	"github.com/holdfast-iam/holdfast/internal/audit"
-	"github.com/holdfast-iam/holdfast/internal/ca"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/web"
 )
@@ -32,103 +30,41 @@ type listening struct {
 	address     string
 	server      *http.Server
 	certificate *certificate // nil where TLS ends elsewhere
-	request     bool         // asks for client certificates
 	listener    net.Listener
 }
 
-// prepareListeners routes every configured host, without opening anything.
+// prepareListeners makes the servers, without opening anything. What they serve is up to the current edition.
 func (a *App) prepareListeners() error {
-	hosts, err := a.routes()
-	if err != nil {
-		return err
-	}
 	for i := range a.Config.Listeners {
-		l, err := a.prepareListener(&a.Config.Listeners[i], hosts)
+		l, err := a.prepareListener(i)
 		if err != nil {
 			return err
 		}
 		a.listening = append(a.listening, l)
 	}
 	if a.Config.Admin.Socket != "" {
-		a.listening = append(a.listening, a.adminSocket())
+		local := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.current.Load().local.ServeHTTP(w, r) })
+		a.listening = append(a.listening, &listening{
+			name: "admin socket", network: "unix", address: a.Config.Admin.Socket, server: web.NewServer(local, a.log),
+		})
 	}
 	return nil
 }
 
-// routes maps each host to what is served there. Several issuers may share a host by their paths.
-func (a *App) routes() (map[string]*web.Mux, error) {
-	hosts := map[string]*web.Mux{}
-	at := func(raw string) (*http.ServeMux, string) {
-		u, err := url.Parse(raw)
-		if err != nil {
-			return http.NewServeMux(), "" // validated before
-		}
-		if hosts[u.Hostname()] == nil {
-			hosts[u.Hostname()] = web.NewMux(web.OAuthDoor)
-		}
-		return hosts[u.Hostname()].ServeMux, u.EscapedPath()
-	}
-	for _, t := range a.tenants {
-		both, protocol, err := t.handler()
-		if err != nil {
-			return nil, fmt.Errorf("tenant %s: %w", t.Name, err)
-		}
-		mux, path := at(t.Issuer)
-		mux.Handle(path+"/", http.StripPrefix(path, both))
-		t.discovery.MountHost(mux)
-		if t.MTLSIssuer != "" {
-			mux, path := at(t.MTLSIssuer)
-			mux.Handle(path+"/", http.StripPrefix(path, protocol))
-		}
-		if t.AdminURL != "" {
-			mux, path := at(t.AdminURL)
-			t.admin.Mount(mux)
-			if path == "" {
-				a.mountHealth(mux)
-			}
+func (a *App) prepareListener(i int) (l *listening, err error) {
+	c := &a.Config.Listeners[i]
+	l = &listening{name: c.Name, network: "tcp", address: c.Address}
+	if c.TLS.Mode == "own" {
+		if l.certificate, err = loadCertificate(c.TLS.Certificate, c.TLS.Key); err != nil {
+			return nil, fmt.Errorf("listener %s: %w", c.Name, err)
 		}
 	}
-	return hosts, nil
-}
-
-func (a *App) prepareListener(c *ListenerConfig, hosts map[string]*web.Mux) (l *listening, err error) {
-	byHost := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
-		}
-		if mux := hosts[host]; mux != nil {
-			mux.ServeHTTP(w, r)
-			return
-		}
-		http.NotFound(w, r)
-	})
-	o := web.Options{Log: a.log, Now: a.Clock.Now, Hosts: c.Hosts, Refused: a.refused}
-	l = &listening{name: c.Name, network: "tcp", address: c.Address, request: c.ClientCertificate == "request"}
-	if c.TLS.Mode == "terminated" {
-		o.TrustedHops, o.AllowPlainHTTP = c.TLS.TrustedHops, true
-		if l.request {
-			o.CertificateHeader, o.ParseCertificate = c.TLS.ClientCertificateHeader, ca.ParseForwarded
-		}
-	} else if l.certificate, err = loadCertificate(c.TLS.Certificate, c.TLS.Key); err != nil {
-		return nil, fmt.Errorf("listener %s: %w", c.Name, err)
-	}
-	l.server = web.NewServer(web.Wrap(byHost, o), a.log)
+	current := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.current.Load().listeners[i].ServeHTTP(w, r) })
+	l.server = web.NewServer(current, a.log)
 	if l.certificate != nil {
-		l.server.TLSConfig = web.TLSConfig(l.certificate.get, l.request)
+		l.server.TLSConfig = web.TLSConfig(l.certificate.get, c.ClientCertificate == "request")
 	}
 	return l, nil
-}
-
-// adminSocket serves the command line of this machine.
-func (a *App) adminSocket() *listening {
-	mux := web.NewMux(web.ProblemDoor)
-	for _, t := range a.tenants {
-		t.admin.MountLocal(mux.ServeMux, "/"+t.Name)
-	}
-	a.mountHealth(mux.ServeMux)
-	o := web.Options{Log: a.log, Now: a.Clock.Now, Hosts: []string{"localhost"}, AllowPlainHTTP: true, Refused: a.refused}
-	return &listening{name: "admin socket", network: "unix", address: a.Config.Admin.Socket, server: web.NewServer(web.Wrap(mux, o), a.log)}
 }
 
 // refused is the one place where every refusal becomes an audit record.

@@ -84,7 +84,7 @@ func parseConfig(file string, data []byte) (*Config, error) {
 	if len(r.problems) > 0 {
 		return nil, r.problems
 	}
-	c := &Config{file: file}
+	c := &Config{file: file, values: r.values}
 	if err := root.Decode(c); err != nil {
 		return nil, yamlProblems(file, err)
 	}
@@ -105,6 +105,7 @@ func parseConfig(file string, data []byte) (*Config, error) {
 type reader struct {
 	file     string
 	lines    map[string]int
+	values   []string // files whose content is a value
 	problems Problems
 }
 
@@ -143,6 +144,7 @@ func (r *reader) lookup(n *yaml.Node, path, kind, name string) string {
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(filepath.Dir(r.file), name)
 	}
+	r.values = append(r.values, name)
 	data, err := os.ReadFile(name)
 	if err != nil {
 		r.report(n, path, "cannot read "+name+": "+reason(err), "create the file or correct the path")
@@ -236,24 +238,7 @@ func sortedKeys(m map[string]reflect.Type) string {
 
 // anchor makes the paths of the file relative to its folder.
 func (c *Config) anchor(folder string) {
-	paths := []*string{&c.KeyRing, &c.Admin.Socket, &c.Admin.TokenFile, &c.Mail.PasswordFile}
-	for i := range c.Listeners {
-		paths = append(paths, &c.Listeners[i].TLS.Certificate, &c.Listeners[i].TLS.Key)
-	}
-	for i := range c.Tenants {
-		for j := range c.Tenants[i].ClientCAFiles {
-			paths = append(paths, &c.Tenants[i].ClientCAFiles[j])
-		}
-		g := &c.Tenants[i].Gateway
-		paths = append(paths, &g.Certificate, &g.Key)
-		for j := range g.UpstreamCAFiles {
-			paths = append(paths, &g.UpstreamCAFiles[j])
-		}
-	}
-	for i := range c.Outbound.CAFiles {
-		paths = append(paths, &c.Outbound.CAFiles[i])
-	}
-	for _, p := range paths {
+	for _, p := range append(c.paths(), &c.Admin.Socket, &c.Admin.TokenFile) {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(folder, *p)
 		}
@@ -261,4 +246,52 @@ func (c *Config) anchor(folder string) {
 	if name, ok := strings.CutPrefix(c.Database.URL, "sqlite:"); ok && name != "" && !filepath.IsAbs(name) {
 		c.Database.URL = "sqlite:" + filepath.Join(folder, name)
 	}
+}
+
+// files are those that a running process looks at: the configuration, and what it names.
+func (c *Config) files() []string {
+	names := append([]string{c.file}, c.values...)
+	for _, p := range c.paths() {
+		if *p != "" {
+			names = append(names, *p)
+		}
+	}
+	return names
+}
+
+// files are those that a tenant is made of.
+func (t *TenantConfig) files() (names []string) {
+	for _, p := range t.paths() {
+		if *p != "" {
+			names = append(names, *p)
+		}
+	}
+	return names
+}
+
+// paths are the settings that name files to read.
+func (c *Config) paths() []*string {
+	paths := []*string{&c.KeyRing, &c.Mail.PasswordFile}
+	for i := range c.Listeners {
+		paths = append(paths, &c.Listeners[i].TLS.Certificate, &c.Listeners[i].TLS.Key)
+	}
+	for i := range c.Tenants {
+		paths = append(paths, c.Tenants[i].paths()...)
+	}
+	for i := range c.Outbound.CAFiles {
+		paths = append(paths, &c.Outbound.CAFiles[i])
+	}
+	return paths
+}
+
+func (t *TenantConfig) paths() []*string {
+	g := &t.Gateway
+	paths := []*string{&g.Certificate, &g.Key}
+	for i := range t.ClientCAFiles {
+		paths = append(paths, &t.ClientCAFiles[i])
+	}
+	for i := range g.UpstreamCAFiles {
+		paths = append(paths, &g.UpstreamCAFiles[i])
+	}
+	return paths
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/holdfast-iam/holdfast/dpop"
 	"github.com/holdfast-iam/holdfast/internal/account"
@@ -20,8 +22,10 @@ import (
 	"github.com/holdfast-iam/holdfast/internal/consent"
 	"github.com/holdfast-iam/holdfast/internal/discovery"
 	"github.com/holdfast-iam/holdfast/internal/feed"
+	"github.com/holdfast-iam/holdfast/internal/fetch"
 	"github.com/holdfast-iam/holdfast/internal/flow"
 	"github.com/holdfast-iam/holdfast/internal/grant"
+	"github.com/holdfast-iam/holdfast/internal/jobs"
 	"github.com/holdfast-iam/holdfast/internal/keys"
 	"github.com/holdfast-iam/holdfast/internal/limit"
 	"github.com/holdfast-iam/holdfast/internal/login"
@@ -39,12 +43,15 @@ import (
 	"github.com/holdfast-iam/holdfast/passkey"
 )
 
-// tenant is one issuer, assembled.
+// tenant is one issuer, assembled. It does not change: a reload puts another in its place.
 type tenant struct {
 	*TenantConfig
 	app       *App
+	config    *Config // of the edition it was made for
+	print     string  // of all that it was made of
 	db        *store.DB
 	base      string // path of the issuer
+	fetch     *fetch.Keys
 	signing   *keys.Signing
 	registry  *objects.Registry
 	failures  *limit.Failures
@@ -57,36 +64,49 @@ type tenant struct {
 	nonces    *dpop.Nonces
 	admin     *admin.Endpoints // nil without admin_url and socket
 	discovery *discovery.Endpoints
+	both      http.Handler // see handler
+	protocol  http.Handler
+
+	loops   []func(context.Context) // what it does by itself, from start to stop
+	running sync.WaitGroup
+	cancel  context.CancelFunc
 }
 
-func (a *App) openTenant(ctx context.Context, c *TenantConfig) (t *tenant, err error) {
-	t = &tenant{TenantConfig: c, app: a, db: a.DB.For(c.Name), base: pathOf(c.Issuer)}
+func (a *App) openTenant(ctx context.Context, cfg *Config, c *TenantConfig, f *fetch.Keys) (t *tenant, err error) {
+	t = &tenant{TenantConfig: c, app: a, config: cfg, db: a.DB.For(c.Name), base: pathOf(c.Issuer), fetch: f}
 	t.registry = objects.New(t.db)
 	t.registry.Stale = a.feed.Stale
 	t.failures = &limit.Failures{DB: t.db, Now: a.Clock.Now}
-	t.mail = &mail.Queue{DB: t.db, Ring: a.Ring, From: a.Config.Mail.From, Transport: a.Config.Mail.transport(), Log: a.log}
+	t.mail = &mail.Queue{DB: t.db, Ring: a.Ring, From: cfg.Mail.From, Transport: cfg.Mail.transport(), Log: a.log}
 	t.nonces = dpop.NewNonces(a.Ring.Derive(keys.PurposeNonce))
 	t.sessions = &session.Sessions{DB: t.db, Ring: a.Ring, Now: a.Clock.Now, Idle: c.Lifetimes.SessionIdle, Absolute: c.Lifetimes.SessionAbsolute}
 	t.keeper = &flow.Keeper{DB: t.db, Sealer: a.Ring, Now: a.Clock.Now, Base: t.base}
 	if t.pages, err = web.NewPages(web.Theme{Name: c.DisplayName, Base: t.base}); err != nil {
 		return nil, err
 	}
+	t.signing = keys.NewSigning(keys.SigningConfig{
+		DB: t.db, Ring: a.Ring, Algs: t.algs(), Rotate: c.Keys.Rotate, Announce: c.Keys.Announce, Retire: c.Keys.Retire,
+	})
+	a.listenTo(t) // before anything is read, or a change after that would pass unheard
+	defer func() {
+		if err != nil {
+			a.forget(t)
+		}
+	}()
 	if err := t.openKeys(ctx); err != nil {
 		return nil, err
 	}
 	if err := t.openClients(); err != nil {
 		return nil, err
 	}
-	a.feed.Subscribe(t.heard)
 	t.discovery = &discovery.Endpoints{Offer: t.offer(), Signing: t.signing}
 	t.openAdmin()
-	return t, nil
+	t.addLoops()
+	t.both, t.protocol, err = t.handler()
+	return t, err
 }
 
 func (t *tenant) openKeys(ctx context.Context) (err error) {
-	t.signing = keys.NewSigning(keys.SigningConfig{
-		DB: t.db, Ring: t.app.Ring, Algs: t.algs(), Rotate: t.Keys.Rotate, Announce: t.Keys.Announce, Retire: t.Keys.Retire,
-	})
 	if err := t.signing.Load(ctx); err != nil {
 		return err
 	}
@@ -113,7 +133,7 @@ func (t *tenant) algs() []jose.Alg {
 func (t *tenant) openClients() error {
 	t.clients = &clients.Authenticator{
 		Issuer: t.Issuer, Aliases: []string{t.Issuer + "/token", t.Issuer + "/par"}, Registry: t.registry, Ring: t.app.Ring,
-		Failures: t.failures, Now: t.app.Clock.Now, KeysAt: t.app.fetch.At,
+		Failures: t.failures, Now: t.app.Clock.Now, KeysAt: t.fetch.At,
 		Revoked: func(x5t string) bool { return t.app.feed.Revoked(t.Name, feed.Subject{X5T: x5t}) },
 	}
 	if t.MTLSIssuer != "" {
@@ -144,6 +164,30 @@ func (t *tenant) heard(e store.Event) {
 	}
 }
 
+// addLoops lists what the tenant does by itself.
+func (t *tenant) addLoops() {
+	rotation := &jobs.Runner{DB: t.app.DB.For(""), Now: t.app.Clock.Now, Log: t.app.log}
+	rotation.Add("rotate "+t.Name, time.Minute, true, t.signing.Step)
+	t.loops = append(t.loops, rotation.Run)
+	if t.config.Mail.Host != "" {
+		t.loops = append(t.loops, t.mail.Run)
+	}
+}
+
+// start begins what the tenant does by itself.
+func (t *tenant) start(ctx context.Context) {
+	ctx, t.cancel = context.WithCancel(ctx)
+	for _, loop := range t.loops {
+		t.running.Go(func() { loop(ctx) })
+	}
+}
+
+// stop ends it, and waits. What is served goes on being served.
+func (t *tenant) stop() {
+	t.cancel()
+	t.running.Wait()
+}
+
 func (t *tenant) offer() discovery.Offer {
 	var claims []string
 	for _, name := range objects.StandardScopes() {
@@ -161,7 +205,7 @@ func (t *tenant) offer() discovery.Offer {
 
 func (t *tenant) openAdmin() {
 	url := t.AdminURL
-	if url == "" && t.app.Config.Admin.Socket == "" {
+	if url == "" && t.config.Admin.Socket == "" {
 		return
 	}
 	t.admin = &admin.Endpoints{

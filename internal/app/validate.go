@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	urlpath "path"
 	"slices"
 	"strings"
 	"time"
@@ -174,14 +175,14 @@ func (v *validator) endpoint(path, raw, certificate string, seen map[string]bool
 		return
 	case u.RawQuery != "" || u.Fragment != "" || u.User != nil:
 		v.report(path, "has a query, fragment or user", "write scheme, host and path only (RFC 8414 §2)")
-	case strings.HasSuffix(raw, "/") || u.Host != strings.ToLower(u.Host):
-		v.report(path, "is not in its canonical form", "write the host in lower case and no slash at the end")
-	case seen[raw]:
-		v.report(path, "is used twice", "give each its own URL")
+	case strings.HasSuffix(raw, "/") || u.Host != strings.ToLower(u.Host) || u.Path != "" && urlpath.Clean(u.Path) != u.Path:
+		v.report(path, "is not in its canonical form", "write the host in lower case, no slash at the end and no empty or dotted part")
+	case seen[u.Hostname()+u.EscapedPath()]:
+		v.report(path, "is used twice", "give each its own host or path: requests do not differ by port")
 	case v.c.Environment == "test" && !isTestHost(u.Hostname()):
 		v.report(path, "is outside .localhost and .test, which environment test requires", "use such a name, or environment: production")
 	}
-	seen[raw] = true
+	seen[u.Hostname()+u.EscapedPath()] = true
 	l := v.c.listenerFor(u.Hostname())
 	if l == nil {
 		v.report(path, "has a host that no listener serves", "add "+u.Hostname()+" to the hosts of a listener")

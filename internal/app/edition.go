@@ -1,0 +1,211 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+
+	"github.com/holdfast-iam/holdfast/internal/ca"
+	"github.com/holdfast-iam/holdfast/internal/fetch"
+	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/internal/web"
+)
+
+// edition is what one reading of the configuration has made: who there is and what is served where. A reload makes
+// another and puts it in its place as a whole.
+type edition struct {
+	config    *Config
+	tenants   []*tenant
+	listeners []http.Handler // of each of config.Listeners
+	local     http.Handler   // of the admin socket
+}
+
+// edit makes the edition of a configuration. Tenants of the one before, if any, for whom nothing has changed are in
+// the new one as they are. An error leaves nothing behind.
+func (a *App) edit(ctx context.Context, c *Config, before *edition) (_ *edition, err error) {
+	e := &edition{config: c}
+	defer func() {
+		if err != nil {
+			for _, t := range e.without(before) {
+				a.forget(t)
+			}
+		}
+	}()
+	client, err := newFetch(c)
+	if err != nil {
+		return nil, err
+	}
+	fetch := &fetch.Keys{Client: client, Now: a.Clock.Now}
+	for i := range c.Tenants {
+		t, err := a.editTenant(ctx, c, &c.Tenants[i], fetch, before)
+		if err != nil {
+			return nil, fmt.Errorf("tenant %s: %w", c.Tenants[i].Name, err)
+		}
+		e.tenants = append(e.tenants, t)
+	}
+	hosts := e.routes(a)
+	for i := range c.Listeners {
+		e.listeners = append(e.listeners, a.listenerHandler(&c.Listeners[i], hosts))
+	}
+	e.local = a.localHandler(e.tenants)
+	return e, nil
+}
+
+func (a *App) editTenant(ctx context.Context, c *Config, tc *TenantConfig, f *fetch.Keys, before *edition) (*tenant, error) {
+	print, err := a.print(c, tc)
+	if err != nil {
+		return nil, err
+	}
+	if t := before.tenant(tc.Name); t != nil && t.print == print {
+		return t, nil
+	}
+	t, err := a.openTenant(ctx, c, tc, f)
+	if err != nil {
+		return nil, err
+	}
+	t.print = print
+	return t, nil
+}
+
+// print changes with everything that a tenant is made of: its part of the configuration, the parts that all share,
+// the content of the files they name, and the key of the ring from which keys are derived.
+func (a *App) print(c *Config, t *TenantConfig) (string, error) {
+	h := sha256.New()
+	err := json.NewEncoder(h).Encode(struct {
+		Tenant   *TenantConfig
+		Admin    AdminConfig
+		Mail     MailConfig
+		Outbound OutboundConfig
+		RingKey  string
+	}{t, c.Admin, c.Mail, c.Outbound, a.Ring.IDs()[0]})
+	for _, name := range append(t.files(), c.Outbound.CAFiles...) {
+		if err != nil {
+			break
+		}
+		var data []byte
+		data, err = os.ReadFile(name)
+		fmt.Fprintf(h, "%s %d\n%s", name, len(data), data)
+	}
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)), err
+}
+
+// tenant finds a tenant; nil: there is none, or no edition.
+func (e *edition) tenant(name string) *tenant {
+	if e == nil {
+		return nil
+	}
+	for _, t := range e.tenants {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// without lists the tenants of e that are not, or not as they are, in the other.
+func (e *edition) without(other *edition) (list []*tenant) {
+	for _, t := range e.tenants {
+		if other.tenant(t.Name) != t {
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
+// routes maps each host to what is served there. Several issuers may share a host by their paths.
+func (e *edition) routes(a *App) map[string]*web.Mux {
+	hosts := map[string]*web.Mux{}
+	at := func(raw string) (*http.ServeMux, string) {
+		u, err := url.Parse(raw)
+		if err != nil {
+			return http.NewServeMux(), "" // validated before
+		}
+		if hosts[u.Hostname()] == nil {
+			hosts[u.Hostname()] = web.NewMux(web.OAuthDoor)
+		}
+		return hosts[u.Hostname()].ServeMux, u.EscapedPath()
+	}
+	for _, t := range e.tenants {
+		mux, path := at(t.Issuer)
+		mux.Handle(path+"/", http.StripPrefix(path, t.both))
+		t.discovery.MountHost(mux)
+		if t.MTLSIssuer != "" {
+			mux, path := at(t.MTLSIssuer)
+			mux.Handle(path+"/", http.StripPrefix(path, t.protocol))
+		}
+		if t.AdminURL != "" {
+			mux, path := at(t.AdminURL)
+			t.admin.Mount(mux)
+			if path == "" {
+				a.mountHealth(mux)
+			}
+		}
+	}
+	return hosts
+}
+
+// listenerHandler serves the hosts of one listener.
+func (a *App) listenerHandler(c *ListenerConfig, hosts map[string]*web.Mux) http.Handler {
+	byHost := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		if mux := hosts[host]; mux != nil {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		http.NotFound(w, r)
+	})
+	o := web.Options{Log: a.log, Now: a.Clock.Now, Hosts: c.Hosts, Refused: a.refused}
+	if c.TLS.Mode == "terminated" {
+		o.TrustedHops, o.AllowPlainHTTP = c.TLS.TrustedHops, true
+		if c.ClientCertificate == "request" {
+			o.CertificateHeader, o.ParseCertificate = c.TLS.ClientCertificateHeader, ca.ParseForwarded
+		}
+	}
+	return web.Wrap(byHost, o)
+}
+
+// localHandler serves the command line of this machine.
+func (a *App) localHandler(tenants []*tenant) http.Handler {
+	mux := web.NewMux(web.ProblemDoor)
+	for _, t := range tenants {
+		if t.admin != nil {
+			t.admin.MountLocal(mux.ServeMux, "/"+t.Name)
+		}
+	}
+	a.mountHealth(mux.ServeMux)
+	return web.Wrap(mux, web.Options{Log: a.log, Now: a.Clock.Now, Hosts: []string{"localhost"}, AllowPlainHTTP: true, Refused: a.refused})
+}
+
+// listenTo has a tenant told of what changes.
+func (a *App) listenTo(t *tenant) {
+	a.hearing.Lock()
+	defer a.hearing.Unlock()
+	a.hearers[t] = true
+}
+
+// forget ends that.
+func (a *App) forget(t *tenant) {
+	a.hearing.Lock()
+	defer a.hearing.Unlock()
+	delete(a.hearers, t)
+}
+
+// heard tells all tenants what other nodes, and this one, have changed.
+func (a *App) heard(e store.Event) {
+	a.hearing.Lock()
+	hearers := maps.Clone(a.hearers)
+	a.hearing.Unlock()
+	for t := range hearers {
+		t.heard(e)
+	}
+}
