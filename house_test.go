@@ -74,6 +74,7 @@ var house = []struct {
 	{"internal/tokeninfo", room},
 	{"internal/discovery", room},
 	{"internal/bff", room},
+	{"internal/gateway", room},
 	{"internal/admin", room},
 
 	{"internal/app", roof},
@@ -96,8 +97,8 @@ var doors = map[string][]string{
 	"github.com/wneessen/go-mail":          {"internal/mail"},
 	"github.com/emersion/go-smtp":          {"internal/dev"},
 	"github.com/go-crypt/crypt":            {"internal/authn"},
-	"github.com/maypok86/otter/v2":         {"internal/objects", "internal/tokens", "internal/limit", "internal/clients"},
-	"golang.org/x/sync":                    {"internal/authn", "internal/fetch", "internal/objects", "internal/app", "internal/dev", "internal/clients"},
+	"github.com/maypok86/otter/v2":         {"internal/objects", "internal/tokens", "internal/limit", "internal/clients", "internal/gateway"},
+	"golang.org/x/sync":                    {"internal/authn", "internal/fetch", "internal/objects", "internal/app", "internal/dev", "internal/clients", "internal/gateway"},
 	"golang.org/x/time":                    {"internal/limit"},
 	"go.yaml.in/yaml/v4":                   {"internal/app"},
 	"github.com/alecthomas/kong":           {"cmd/holdfast"},

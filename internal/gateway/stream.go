@@ -1,0 +1,209 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/holdfast-iam/holdfast/internal/appsession"
+	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/resource"
+)
+
+var (
+	errRevoked = errors.New("the token or the session was revoked")
+	errExpired = errors.New("the access token has expired")
+	errStale   = errors.New("there has been no news of revocations")
+	errTimeout = errors.New("the upstream took too long")
+)
+
+const (
+	// watchEvery is how often an open request looks by itself whether it may go on.
+	watchEvery = 2 * time.Second
+	// grace is how long a request that was ended may take to say so.
+	grace = 500 * time.Millisecond
+)
+
+// streams are the requests under way, by everything whose revocation ends them.
+type streams struct {
+	mu sync.Mutex
+	by map[revocable]map[*stream]struct{}
+}
+
+// revocable is what an event names.
+type revocable struct{ kind, key string }
+
+func newStreams() *streams { return &streams{by: map[revocable]map[*stream]struct{}{}} }
+
+// stream is one request under way.
+type stream struct {
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	over    func() error // why it may not go on
+	control *http.ResponseController
+	keys    [8]revocable
+	n       int
+
+	mu    sync.Mutex
+	done  bool
+	timer *time.Timer
+}
+
+// watch ends the context it returns as soon as the call may not go on: its token or session is revoked or expires, or
+// nothing is heard of revocations any more. stop must be called when the request is over.
+func (c *call) watch(w http.ResponseWriter, r *http.Request) (ctx context.Context, cancel context.CancelCauseFunc, stop func()) {
+	ctx, cancel = context.WithCancelCause(r.Context())
+	s := &stream{ctx: ctx, cancel: cancel, control: http.NewResponseController(w), over: c.over}
+	subject := subjectOf(c.who.Token)
+	s.key(store.EventJTI, subject.JTI)
+	s.key(store.EventGrant, subject.Grant)
+	s.key(store.EventSession, subject.Session)
+	s.key(store.EventClient, subject.Client)
+	s.key(store.EventKey, subject.JKT)
+	s.key(store.EventCertificate, subject.X5T)
+	if c.session != nil {
+		s.key(store.EventSession, c.session.Record.ID)
+	}
+	// The deadlines of the server are for requests that end; this one ends with its token.
+	_ = s.control.SetReadDeadline(time.Time{})
+	_ = s.control.SetWriteDeadline(time.Time{})
+	c.streams.add(s)
+	s.mu.Lock()
+	s.timer = time.AfterFunc(c.nextLook(), func() { c.look(s) })
+	s.mu.Unlock()
+	if err := c.over(); err != nil { // since it was decided
+		cancel(err)
+	}
+	return ctx, cancel, func() {
+		c.streams.remove(s)
+		s.finish()
+		cancel(nil)
+	}
+}
+
+func (s *stream) key(kind, key string) {
+	if key != "" {
+		s.keys[s.n] = revocable{kind, key}
+		s.n++
+	}
+}
+
+// over says why a call may not go on, as far as this node knows.
+func (c *call) over() error {
+	switch {
+	case !c.Now().Before(c.who.ExpiresAt):
+		return errExpired
+	case c.Feed.Revoked(c.DB.Tenant(), subjectOf(c.who.Token)), c.session != nil && c.sessionEnded(c.session):
+		return errRevoked
+	}
+	return nil
+}
+
+// ask asks the store and the issuer instead, while there is no news.
+func (c *call) ask(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var err error
+	if c.session != nil {
+		_, err = c.Sessions.Reload(ctx, c.app, c.session)
+	}
+	if err == nil && c.who.Issuer == c.Issuer {
+		_, err = c.verify(ctx, c.credentials.Token, true)
+	}
+	if _, refused := errors.AsType[*resource.Challenge](err); refused || errors.Is(err, appsession.ErrNone) {
+		return errRevoked
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errStale, err)
+	}
+	return nil
+}
+
+func (c *call) nextLook() time.Duration {
+	return max(time.Millisecond, min(watchEvery, c.who.ExpiresAt.Sub(c.Now())))
+}
+
+// look is what the timer does.
+func (c *call) look(s *stream) {
+	err := c.over()
+	if err == nil && c.Feed.Stale() {
+		err = c.ask(s.ctx)
+	}
+	if err != nil {
+		s.end(err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.done {
+		s.timer.Reset(c.nextLook())
+	}
+}
+
+// end cancels a request. Whoever is blocked in writing to a client that does not read hears nothing of that, so a moment
+// later the connection is cut.
+func (s *stream) end(cause error) {
+	s.cancel(cause)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done {
+		return
+	}
+	s.timer.Stop()
+	s.timer = time.AfterFunc(grace, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.done {
+			past := time.Unix(1, 0)
+			_ = s.control.SetReadDeadline(past)
+			_ = s.control.SetWriteDeadline(past)
+		}
+	})
+}
+
+// finish makes sure that nothing happens to the connection any more, which serves the next request.
+func (s *stream) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.done = true
+	s.timer.Stop()
+}
+
+func (t *streams) add(s *stream) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, k := range s.keys[:s.n] {
+		if t.by[k] == nil {
+			t.by[k] = map[*stream]struct{}{}
+		}
+		t.by[k][s] = struct{}{}
+	}
+}
+
+func (t *streams) remove(s *stream) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, k := range s.keys[:s.n] {
+		if delete(t.by[k], s); len(t.by[k]) == 0 {
+			delete(t.by, k)
+		}
+	}
+}
+
+// heard looks at the requests that an event may end. The feed remembers before it tells, so what is asked is up to date.
+func (t *streams) heard(e store.Event) {
+	var met []*stream
+	t.mu.Lock()
+	for s := range t.by[revocable{e.Kind, e.Key}] {
+		met = append(met, s)
+	}
+	t.mu.Unlock()
+	for _, s := range met {
+		if err := s.over(); err != nil {
+			s.end(err)
+		}
+	}
+}
