@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,63 +77,124 @@ func secondNode(t *testing.T, s *holdfasttest.Server) (reach func(*party) *party
 	return nil
 }
 
-func TestRevocationIsSeenOnTheOtherNodeWithinASecond(t *testing.T) {
+// nodes are two processes on one PostgreSQL: s here, and the other one there.
+type nodes struct {
+	*holdfasttest.Server
+	alice *person
+	there func(*party) *party
+	api   *party // the resource server, at the other node
+}
+
+func TestTwoNodes(t *testing.T) {
 	if os.Getenv("HOLDFAST_TEST_POSTGRES") == "" {
 		t.Skip("HOLDFAST_TEST_POSTGRES is not set")
 	}
 	s := holdfasttest.Start(t, holdfasttest.WithDatabase(storetest.EmptyURL(t, store.PostgreSQL)))
-	alice, native := newPerson(t, s), asNative(t, s)
-	other := secondNode(t, s)
-	api := other(asAPI(t, s))
+	there := secondNode(t, s)
+	n := &nodes{s, newPerson(t, s), there, there(asAPI(t, s))}
+	t.Run("a revoked grant is seen within a second", n.revokedGrant)
+	t.Run("RFC 9700 4.2.4: so is a replayed code", n.replayedCode)
+	t.Run("a refresh meets the same memory", n.sameMemory)
+	t.Run("RFC 9449 11.1: a proof works at one of them", n.replayedProof)
+	t.Run("RFC 9700 4.14.2: a rotated refresh token used twice", func(t *testing.T) { rotatedTwice(t, s, there) })
+	t.Run("RFC 9700 4.14.2: a bound refresh token of a thief", func(t *testing.T) { boundToAnother(t, s, there) })
+}
 
-	gone := func(token string) time.Duration {
-		t.Helper()
-		begin := time.Now()
-		for time.Since(begin) < 5*time.Second {
-			if !api.active(token) {
-				return time.Since(begin)
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		return time.Since(begin)
+// gone waits until the API, at the other node, is told that a token is worth nothing.
+func gone(t *testing.T, api *party, token string) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	for time.Since(begin) < 5*time.Second && api.active(token) {
+		time.Sleep(10 * time.Millisecond)
 	}
-	tokens := func() answered {
-		t.Helper()
-		code := alice.code("native_public", s.Users[0], url.Values{"scope": {"openid offline_access orders.read"}, "resource": {s.Clients["native_public"].Resource}})
-		got := native.redeem("native_public", code)
-		if got.Status != http.StatusOK {
-			t.Fatalf("%d %v", got.Status, got.Body)
-		}
-		if !api.active(got.text("access_token")) {
-			t.Fatal("the other node does not know the token")
-		}
-		return got
-	}
+	return time.Since(begin)
+}
 
-	got := tokens()
+// tokens are those of the native client for the API, which both nodes know.
+func (n *nodes) tokens(t *testing.T, native *party) (code string, got answered) {
+	t.Helper()
+	code = n.alice.code("native_public", n.Users[0], url.Values{"scope": {"openid offline_access orders.read"}, "resource": {n.Clients["native_public"].Resource}})
+	got = native.redeem("native_public", code)
+	if got.Status != http.StatusOK {
+		t.Fatalf("%d %v", got.Status, got.Body)
+	}
+	if !n.api.active(got.text("access_token")) {
+		t.Fatal("the other node does not know the token")
+	}
+	return code, got
+}
+
+func (n *nodes) revokedGrant(t *testing.T) {
+	native := asNative(t, n.Server)
+	_, got := n.tokens(t, native)
 	if a := native.post("/revoke", url.Values{"token": {got.text("refresh_token")}}); a.Status != http.StatusOK {
 		t.Fatalf("%d %v", a.Status, a.Body)
 	}
-	if d := gone(got.text("access_token")); d > time.Second {
-		t.Errorf("a revoked grant was seen after %v", d)
+	if d := gone(t, n.api, got.text("access_token")); d > time.Second {
+		t.Errorf("seen after %v", d)
 	}
+}
 
-	code := alice.code("native_public", s.Users[0], url.Values{"scope": {"openid offline_access orders.read"}, "resource": {s.Clients["native_public"].Resource}})
-	first := native.redeem("native_public", code)
-	if first.Status != http.StatusOK || !api.active(first.text("access_token")) {
-		t.Fatalf("%d %v", first.Status, first.Body)
-	}
+func (n *nodes) replayedCode(t *testing.T) {
+	native := asNative(t, n.Server)
+	code, got := n.tokens(t, native)
 	if a := native.redeem("native_public", code); a.text("error") != "invalid_grant" {
 		t.Fatalf("a code twice: %d %v", a.Status, a.Body)
 	}
-	if d := gone(first.text("access_token")); d > time.Second {
-		t.Errorf("a replayed code was seen after %v", d)
+	if d := gone(t, n.api, got.text("access_token")); d > time.Second {
+		t.Errorf("seen after %v", d)
 	}
+}
 
-	// A refresh at the other node meets the same memory.
-	third := tokens()
-	there := other(native)
-	if a := there.refresh(third.text("refresh_token")); a.Status != http.StatusOK {
+func (n *nodes) sameMemory(t *testing.T) {
+	native := asNative(t, n.Server)
+	_, got := n.tokens(t, native)
+	if a := n.there(native).refresh(got.text("refresh_token")); a.Status != http.StatusOK {
 		t.Errorf("refresh at the other node: %d %v", a.Status, a.Body)
 	}
+}
+
+// replayedProof shows a proof to one node after the other, and then one to both at once.
+func (n *nodes) replayedProof(t *testing.T) {
+	native := asNative(t, n.Server)
+	_, got := n.tokens(t, native)
+	for path, holding := range map[string]func(*party) *holder{
+		"/token":    func(c *party) *holder { return refreshing(c, got.text("refresh_token")) },
+		"/userinfo": func(c *party) *holder { return reading(c, n.personal(t, native)) },
+	} {
+		here := holding(native)
+		there := here.by(n.there(native))
+		once := here.good().make(t)
+		if a := here.show(once); a.Status != http.StatusOK {
+			t.Errorf("%s: %d %v", path, a.Status, a.Body)
+		}
+		isRefusal(t, there.show(once), path, "invalid_dpop_proof")
+
+		race := here.good().make(t)
+		var accepted atomic.Int32
+		var wg sync.WaitGroup
+		for _, h := range []*holder{here, there, here.by(here.party), there.by(there.party)} {
+			wg.Go(func() {
+				if a := h.show(race); a.Status == http.StatusOK {
+					accepted.Add(1)
+				} else {
+					isRefusal(t, a, path, "invalid_dpop_proof")
+				}
+			})
+		}
+		wg.Wait()
+		if accepted.Load() != 1 {
+			t.Errorf("%s: a proof that was shown four times at once was accepted %d times", path, accepted.Load())
+		}
+	}
+}
+
+// personal is a token for the userinfo endpoint.
+func (n *nodes) personal(t *testing.T, native *party) string {
+	t.Helper()
+	a := native.redeem("native_public", n.alice.code("native_public", n.Users[0], nil))
+	if a.Status != http.StatusOK {
+		t.Fatalf("%d %v", a.Status, a.Body)
+	}
+	return a.text("access_token")
 }
