@@ -1,8 +1,9 @@
 package dev
 
 import (
-	"bytes"
 	"crypto/tls"
+	"embed"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -14,33 +15,56 @@ import (
 	"net/http"
 	"net/mail"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/emersion/go-smtp"
 
 	"github.com/holdfast-iam/holdfast/internal/web"
+	"github.com/holdfast-iam/holdfast/oauth"
 )
+
+//go:embed pages assets
+var files embed.FS
 
 const maxMessages = 200
 
 // catcher keeps the mail of the landscape in memory and shows it.
 type catcher struct {
 	mu       sync.Mutex
+	last     int // id of the newest message
 	messages []message
 	smtp     *smtp.Server
 	http     *http.Server
 }
 
-// message is one caught mail.
+// message is one caught mail. All of it but the time comes from whoever has sent it: it is shown as text and as nothing
+// else.
 type message struct {
-	From    string    `json:"from"`
-	To      string    `json:"to"`
-	Subject string    `json:"subject"`
-	Text    string    `json:"text"`
-	Date    time.Time `json:"date"`
+	ID       int       `json:"id"`
+	From     string    `json:"from"`
+	To       string    `json:"to"`
+	Subject  string    `json:"subject"`
+	Text     string    `json:"text"`
+	Received time.Time `json:"received"`
+}
+
+// Begin is the beginning of the text, for the list.
+func (m message) Begin() string {
+	begin := []rune(strings.Join(strings.Fields(m.Text), " "))
+	return string(begin[:min(len(begin), 160)])
+}
+
+// Initial is the first letter of whom it is for.
+func (m message) Initial() string {
+	for _, c := range strings.ToUpper(m.To) {
+		return string(c)
+	}
+	return "?"
 }
 
 // startMail opens the relay and the page.
@@ -86,13 +110,21 @@ func (c *catcher) stop() {
 }
 
 func (c *catcher) handler() (http.Handler, error) {
-	pages, err := web.NewPages(web.Theme{Name: "Holdfast mail"})
+	pages, err := web.NewPages(web.Theme{Name: "Holdfast mail"}, files)
 	if err != nil {
 		return nil, err
 	}
 	mux := web.NewMux(web.PageDoor(pages))
 	mux.Handle("GET /{$}", web.Through(web.PageDoor(pages), func(w http.ResponseWriter, r *http.Request) error {
-		return pages.Render(w, r, http.StatusOK, "mail", MailView{c.list()})
+		return pages.Render(w, r, http.StatusOK, "mail", mailView{c.list()})
+	}))
+	mux.Handle("GET /messages/{id}", web.Through(web.PageDoor(pages), func(w http.ResponseWriter, r *http.Request) error {
+		for _, m := range c.list() {
+			if strconv.Itoa(m.ID) == r.PathValue("id") {
+				return pages.Render(w, r, http.StatusOK, "message", m)
+			}
+		}
+		return oauth.Refuse(oauth.InvalidRequest, "there is no such mail; the landscape forgets them when it ends").WithStatus(http.StatusNotFound)
 	}))
 	mux.Handle("GET /messages.json", web.Through(web.OAuthDoor, func(w http.ResponseWriter, _ *http.Request) error {
 		return web.WriteJSON(w, http.StatusOK, c.list())
@@ -101,13 +133,8 @@ func (c *catcher) handler() (http.Handler, error) {
 	return mux, nil
 }
 
-// MailView is the page of caught mail.
-type MailView struct{ Messages []message }
-
-// Views are examples, for the test that renders every page.
-func Views() map[string]any {
-	return map[string]any{"mail": MailView{[]message{{"a@example.com", "b@example.com", "Hello", "Text", time.Unix(0, 0)}}}}
-}
+// mailView is the page of caught mail.
+type mailView struct{ Messages []message }
 
 // list is what was caught, newest first.
 func (c *catcher) list() []message {
@@ -124,6 +151,8 @@ func (c *catcher) list() []message {
 func (c *catcher) add(m message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.last++
+	m.ID = c.last
 	c.messages = append(c.messages, m)
 	if len(c.messages) > maxMessages {
 		c.messages = c.messages[1:]
@@ -160,7 +189,9 @@ func (d *delivery) Data(r io.Reader) error {
 	if err != nil {
 		subject = m.Header.Get("Subject")
 	}
-	d.add(message{From: d.from, To: strings.Join(d.to, ", "), Subject: subject, Text: text, Date: time.Now().UTC()})
+	d.add(message{
+		From: printable(d.from), To: printable(strings.Join(d.to, ", ")), Subject: printable(subject), Text: printable(text), Received: time.Now().UTC(),
+	})
 	return nil
 }
 
@@ -168,30 +199,50 @@ func (d *delivery) Reset() { d.from, d.to = "", nil }
 
 func (d *delivery) Logout() error { return nil }
 
-// plainText is the first text/plain part.
+// printable leaves out what is no text: control characters, and bytes that are not UTF-8.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) && c != '\n' && c != '\t' {
+			return -1
+		}
+		return c
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+}
+
+// plainText is the first text/plain part, "" if there is none.
 func plainText(contentType, encoding string, body io.Reader) (string, error) {
 	media, params, err := mime.ParseMediaType(contentType)
 	if err != nil {
 		media = "text/plain"
 	}
 	if strings.HasPrefix(media, "multipart/") {
-		parts := multipart.NewReader(body, params["boundary"])
-		for {
-			p, err := parts.NextRawPart()
-			if err != nil {
-				return "", err
-			}
-			if strings.HasPrefix(p.Header.Get("Content-Type"), "text/plain") || strings.HasPrefix(p.Header.Get("Content-Type"), "multipart/") {
-				return plainText(p.Header.Get("Content-Type"), p.Header.Get("Content-Transfer-Encoding"), p)
-			}
+		return firstPart(multipart.NewReader(body, params["boundary"]))
+	}
+	switch strings.ToLower(encoding) {
+	case "quoted-printable":
+		body = quotedprintable.NewReader(body)
+	case "base64":
+		body = base64.NewDecoder(base64.StdEncoding, body)
+	}
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return "", fmt.Errorf("read mail: %w", err)
+	}
+	return strings.ReplaceAll(string(text), "\r\n", "\n"), nil
+}
+
+func firstPart(parts *multipart.Reader) (string, error) {
+	for {
+		p, err := parts.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return "", nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("read mail: %w", err)
+		}
+		kind := p.Header.Get("Content-Type")
+		if kind == "" || strings.HasPrefix(kind, "text/plain") || strings.HasPrefix(kind, "multipart/") {
+			return plainText(kind, p.Header.Get("Content-Transfer-Encoding"), p)
 		}
 	}
-	if strings.EqualFold(encoding, "quoted-printable") {
-		body = quotedprintable.NewReader(body)
-	}
-	var b bytes.Buffer
-	if _, err := io.Copy(&b, io.LimitReader(body, 1<<20)); err != nil {
-		return "", err
-	}
-	return strings.ReplaceAll(b.String(), "\r\n", "\n"), nil
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/net/html"
 
@@ -38,12 +37,6 @@ func views() map[string]any {
 		"error/500": web.ErrorView{Status: 500, Code: "server_error", RequestID: "R"},
 		"leave":     web.LeaveView{URL: "com.example.app:/cb?code=c&state=s", App: "Example"},
 	}
-	type message struct {
-		To, Subject, Text string
-		Date              time.Time
-	}
-	all["mail"] = struct{ Messages []message }{[]message{{"a@example.com", "Hello", "A code: 1234\n", time.Unix(0, 0)}}}
-	all["mail/none"] = struct{ Messages []message }{}
 	for _, room := range []map[string]any{login.Views(), consent.Views(), logout.Views(), account.Views()} {
 		for name, view := range room {
 			all[name] = view
@@ -119,7 +112,7 @@ func TestEveryPageHasAView(t *testing.T) {
 		page, _, _ := strings.Cut(name, "/")
 		seen[page] = true
 	}
-	for _, page := range []string{"account", "consent", "delete", "error", "leave", "login", "logout", "mail", "passkey", "signedout"} {
+	for _, page := range []string{"account", "consent", "delete", "error", "leave", "login", "logout", "passkey", "signedout"} {
 		if !seen[page] {
 			t.Errorf("no view of %s", page)
 		}
