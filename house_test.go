@@ -79,6 +79,7 @@ var house = []struct {
 
 	{"internal/app", roof},
 	{"internal/dev/spa", roof},
+	{"internal/dev/orders", roof},
 	{"internal/dev", roof},
 	{"holdfasttest", roof},
 	{"cmd/holdfast", roof},
