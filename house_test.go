@@ -104,7 +104,7 @@ var doors = map[string][]string{
 	"go.yaml.in/yaml/v4":                   {"internal/app"},
 	"github.com/alecthomas/kong":           {"cmd/holdfast"},
 	"github.com/prometheus/client_golang":  {"internal/app"},
-	"golang.org/x/net":                     {"internal/authn/authntest", "holdfasttest"},
+	"golang.org/x/net":                     {"internal/authn/authntest", "internal/dev/orders", "holdfasttest"},
 	"github.com/google/go-cmp":             {"internal/store/storetest"},
 	"pgregory.net/rapid":                   {"internal/store/storetest"},
 }
