@@ -131,7 +131,7 @@ func (e *Endpoints) signedIn(next visit) web.Handler {
 			return err
 		})
 		if errors.Is(err, store.ErrNotFound) || err == nil && p.account.Disabled {
-			web.ClearCookie(w, web.SessionCookie)
+			e.Sessions.ClearCookie(w)
 			return oauth.Refuse(oauth.AccessDenied, "this account is not available")
 		}
 		if err != nil {

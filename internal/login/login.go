@@ -249,7 +249,7 @@ func (e *Endpoints) signIn(w http.ResponseWriter, r *http.Request, i *flow.Inter
 		return failed
 	}
 	ev.SetSubject(proof.Account.ID)
-	session.SetCookie(w, handle)
+	e.Sessions.SetCookie(w, handle)
 	if i.Return == flow.ReturnAccount {
 		e.Keeper.End(w, i)
 		return web.SeeOther(w, r, e.Keeper.AccountURL())

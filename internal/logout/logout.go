@@ -94,8 +94,8 @@ func (e *Endpoints) end(w http.ResponseWriter, r *http.Request) error {
 // signedOut removes a cookie that came. Where none came there may be one all the same, which the browser keeps back from
 // posts of other sites; removing it would let them sign people out.
 func (e *Endpoints) signedOut(w http.ResponseWriter, r *http.Request) error {
-	if len(web.CookiesWith(r, web.SessionCookie)) > 0 {
-		web.ClearCookie(w, web.SessionCookie)
+	if e.Sessions.Sent(r) {
+		e.Sessions.ClearCookie(w)
 	}
 	return e.Pages.Render(w, r, http.StatusOK, "signedout", nil)
 }

@@ -44,12 +44,18 @@ type Sessions struct {
 	Ring           *keys.Ring
 	Now            func() time.Time
 	Idle, Absolute time.Duration
+	Base           string // path of the issuer: see web.SessionCookieAt
 }
 
 // FromRequest opens the session of the browser that sent r, ErrNone if it has none.
 func (s *Sessions) FromRequest(r *http.Request) (*store.Session, error) {
-	return s.Open(r.Context(), web.Cookie(r, web.SessionCookie))
+	return s.Open(r.Context(), web.Cookie(r, s.cookie()))
 }
+
+// Sent says whether the browser sent anything as its handle, live or not.
+func (s *Sessions) Sent(r *http.Request) bool { return len(r.CookiesNamed(s.cookie())) > 0 }
+
+func (s *Sessions) cookie() string { return web.SessionCookieAt(s.Base) }
 
 // Open finds the live session of a handle.
 func (s *Sessions) Open(ctx context.Context, handle string) (*store.Session, error) {
@@ -147,7 +153,12 @@ func Last(v *store.Session, kind string) time.Time {
 }
 
 // SetCookie gives the browser its handle. The cookie ends with the browser; the session by itself.
-func SetCookie(w http.ResponseWriter, handle string) { web.SetCookie(w, web.SessionCookie, handle, 0) }
+func (s *Sessions) SetCookie(w http.ResponseWriter, handle string) {
+	web.SetCookie(w, s.cookie(), handle, 0)
+}
+
+// ClearCookie takes it away.
+func (s *Sessions) ClearCookie(w http.ResponseWriter) { web.ClearCookie(w, s.cookie()) }
 
 // add replaces the factor that was shown with the same thing, and computes what all are worth together: the worth of the
 // strongest, at the time it was shown. A client that asks for a recent sign-in must not get an old passkey refreshed by

@@ -188,7 +188,7 @@ func TestCookie(t *testing.T) {
 	s := open(t, begin())
 	_, handle := signIn(t, s, "alice", password, nil)
 	rec := httptest.NewRecorder()
-	session.SetCookie(rec, handle)
+	s.SetCookie(rec, handle)
 	c := rec.Result().Cookies()[0]
 	if c.Name != "__Host-hf-s" || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Domain != "" {
 		t.Errorf("%+v", c)
@@ -201,5 +201,19 @@ func TestCookie(t *testing.T) {
 	r.AddCookie(&http.Cookie{Name: c.Name, Value: "planted"})
 	if _, err := s.FromRequest(r); !errors.Is(err, session.ErrNone) {
 		t.Errorf("two cookies: %v", err)
+	}
+	// Beside it on the same host there may be an issuer with a path.
+	beside := *s
+	beside.Base = "/path"
+	rec = httptest.NewRecorder()
+	beside.SetCookie(rec, "other")
+	r = httptest.NewRequest(http.MethodGet, "/", nil)
+	r.AddCookie(c)
+	if beside.Sent(r) || !s.Sent(r) {
+		t.Error("a cookie of another issuer is taken for the own")
+	}
+	r.AddCookie(rec.Result().Cookies()[0])
+	if got, err := s.FromRequest(r); err != nil || got.AccountID != "alice" || !beside.Sent(r) {
+		t.Errorf("beside another: %+v, %v", got, err)
 	}
 }

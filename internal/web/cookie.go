@@ -1,6 +1,8 @@
 package web
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"strings"
 	"time"
@@ -11,6 +13,16 @@ const (
 	SessionCookie     = "__Host-hf-s"
 	InteractionCookie = "__Host-hf-i-" // followed by the first eight characters of the interaction's id
 )
+
+// SessionCookieAt is the name of the session's cookie at the issuer with this path, SessionCookie for the root.
+// Issuers that share a host share its cookies, because __Host- needs Path=/: each has to have a name of its own.
+func SessionCookieAt(path string) string {
+	if path == "" {
+		return SessionCookie
+	}
+	sum := sha256.Sum256([]byte(path))
+	return SessionCookie + "-" + hex.EncodeToString(sum[:4])
+}
 
 // Sealer seals what a browser carries, bound to a name.
 type Sealer interface {

@@ -30,6 +30,15 @@ func TestRFC6265bis_4_1_3_HostPrefix(t *testing.T) {
 	}
 }
 
+func TestEveryIssuerHasItsCookie(t *testing.T) {
+	if got := web.SessionCookieAt(""); got != "__Host-hf-s" {
+		t.Errorf("at the root: %s", got)
+	}
+	if a, b := web.SessionCookieAt("/a"), web.SessionCookieAt("/b"); a == b || len(a) != len("__Host-hf-s-01234567") || !strings.HasPrefix(a, "__Host-hf-s-") {
+		t.Errorf("with a path: %s, %s", a, b)
+	}
+}
+
 func withCookies(header string) *http.Request {
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header.Set("Cookie", header)
