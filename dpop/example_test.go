@@ -1,7 +1,9 @@
 package dpop_test
 
 import (
+	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/dpop"
@@ -21,4 +23,20 @@ func Example() {
 	})
 	fmt.Println(err, checked.Thumbprint == key.Thumbprint())
 	// Output: <nil> true
+}
+
+// A client that is given a Transport sends proofs without knowing of them.
+func ExampleTransport() {
+	key, _ := jose.GenerateKey(jose.ES256)
+	signer, _ := jose.NewSigner(key)
+	client := &http.Client{Transport: &dpop.Transport{
+		Signer: signer,
+		Token:  func(context.Context) (string, error) { return "the-access-token", nil },
+	}}
+	response, err := client.Get("https://api.example.com/orders")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer response.Body.Close()
 }
