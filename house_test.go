@@ -38,6 +38,7 @@ var house = []struct {
 	{"jose", ground},
 	{"dpop", ground},
 	{"resource", ground},
+	{"resource/resourcetest", ground},
 	{"passkey", ground},
 	{"passkey/passkeytest", ground},
 
