@@ -101,7 +101,7 @@ func (p *person) submit(g *page, button string, fill url.Values) *page {
 		p.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Origin", p.Issuer)
+	req.Header.Set("Origin", to.Scheme+"://"+to.Host)
 	req.Header.Set("Sec-Fetch-Site", "same-origin")
 	return p.follow(p.do(req))
 }

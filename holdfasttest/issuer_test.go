@@ -13,11 +13,11 @@ import (
 )
 
 // eachEngine starts a landscape over SQLite, and one over PostgreSQL where there is one.
-func eachEngine(t *testing.T) map[string]*holdfasttest.Server {
+func eachEngine(t *testing.T, options ...holdfasttest.Option) map[string]*holdfasttest.Server {
 	t.Helper()
-	started := map[string]*holdfasttest.Server{"SQLite": holdfasttest.Start(t)}
+	started := map[string]*holdfasttest.Server{"SQLite": holdfasttest.Start(t, options...)}
 	if os.Getenv("HOLDFAST_TEST_POSTGRES") != "" {
-		started["PostgreSQL"] = holdfasttest.Start(t, holdfasttest.WithDatabase(storetest.EmptyURL(t, store.PostgreSQL)))
+		started["PostgreSQL"] = holdfasttest.Start(t, append(options, holdfasttest.WithDatabase(storetest.EmptyURL(t, store.PostgreSQL)))...)
 	} else {
 		t.Run("PostgreSQL", func(t *testing.T) { t.Skip("HOLDFAST_TEST_POSTGRES is not set") })
 	}
@@ -25,8 +25,8 @@ func eachEngine(t *testing.T) map[string]*holdfasttest.Server {
 }
 
 // engines runs a test on the landscape of each engine.
-func engines(t *testing.T, test func(*testing.T, *holdfasttest.Server)) {
-	for engine, s := range eachEngine(t) {
+func engines(t *testing.T, test func(*testing.T, *holdfasttest.Server), options ...holdfasttest.Option) {
+	for engine, s := range eachEngine(t, options...) {
 		t.Run(engine, func(t *testing.T) { test(t, s) })
 	}
 }
