@@ -40,6 +40,7 @@ type App struct {
 	metrics   *metrics
 	draining  atomic.Bool
 	listening []*listening
+	lookEvery time.Duration // at files that may change
 	current   atomic.Pointer[edition]
 
 	hearing sync.Mutex
@@ -48,7 +49,7 @@ type App struct {
 
 // Open does everything that comes before listening: each step's error says what is wrong and what to do.
 func Open(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
-	a := &App{Config: c, Clock: new(Clock), log: log, hearers: map[*tenant]bool{}}
+	a := &App{Config: c, Clock: new(Clock), log: log, lookEvery: lookEvery, hearers: map[*tenant]bool{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -186,6 +187,9 @@ func (a *App) Close() error {
 // tenantNamed finds a tenant; "" is the only one.
 func (a *App) tenantNamed(name string) (*TenantConfig, error) {
 	c := a.Config
+	if e := a.current.Load(); e != nil {
+		c = e.config
+	}
 	var names []string
 	for i := range c.Tenants {
 		if c.Tenants[i].Name == name || name == "" && len(c.Tenants) == 1 {

@@ -24,7 +24,7 @@ func (a *App) watch(ctx context.Context) {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(a.lookEvery)
 	defer tick.Stop()
 	last := a.current.Load().config.look()
 	taken := last

@@ -72,14 +72,14 @@ type tenant struct {
 	cancel  context.CancelFunc
 }
 
-func (a *App) openTenant(ctx context.Context, cfg *Config, c *TenantConfig, f *fetch.Keys) (t *tenant, err error) {
-	t = &tenant{TenantConfig: c, app: a, config: cfg, db: a.DB.For(c.Name), base: pathOf(c.Issuer), fetch: f}
+func (a *App) openTenant(ctx context.Context, cfg *Config, c *TenantConfig, f *fetch.Keys) (_ *tenant, err error) {
+	t := &tenant{TenantConfig: c, app: a, config: cfg, db: a.DB.For(c.Name), base: pathOf(c.Issuer), fetch: f}
 	t.registry = objects.New(t.db)
 	t.registry.Stale = a.feed.Stale
 	t.failures = &limit.Failures{DB: t.db, Now: a.Clock.Now}
 	t.mail = &mail.Queue{DB: t.db, Ring: a.Ring, From: cfg.Mail.From, Transport: cfg.Mail.transport(), Log: a.log}
 	t.nonces = dpop.NewNonces(a.Ring.Derive(keys.PurposeNonce))
-	t.sessions = &session.Sessions{DB: t.db, Ring: a.Ring, Now: a.Clock.Now, Idle: c.Lifetimes.SessionIdle, Absolute: c.Lifetimes.SessionAbsolute}
+	t.sessions = &session.Sessions{DB: t.db, Ring: a.Ring, Now: a.Clock.Now, Idle: c.Lifetimes.SessionIdle, Absolute: c.Lifetimes.SessionAbsolute, Base: t.base}
 	t.keeper = &flow.Keeper{DB: t.db, Sealer: a.Ring, Now: a.Clock.Now, Base: t.base}
 	if t.pages, err = web.NewPages(web.Theme{Name: c.DisplayName, Base: t.base}); err != nil {
 		return nil, err
