@@ -75,7 +75,7 @@ func (e *Endpoints) renewed(v *visit, s *appsession.Session, extras url.Values) 
 		if err != nil {
 			return nil, gone(err)
 		}
-		if next.Record.Refresher == "" && next.Record.RefreshedAt.Equal(s.Record.RefreshedAt) {
+		if over := next.Record.Refresher == "" && next.Record.Version != s.Record.Version; over && next.Record.RefreshedAt.Equal(s.Record.RefreshedAt) {
 			return nil, unavailable(errors.New("the refresh that was waited for has failed"))
 		}
 		s = next
@@ -105,14 +105,15 @@ func gone(err error) error {
 	return err
 }
 
-// await waits until nobody refreshes the session any more, or nobody can be expected to.
+// await waits until nobody refreshes the session any more, or nobody can be expected to. The lease of somebody else may
+// be about to be committed, and so refuse ours before it can be read: a session that has not changed is read again.
 func (e *Endpoints) await(v *visit, s *appsession.Session) (*appsession.Session, error) {
 	ctx, cancel := context.WithTimeout(v.Context(), waitTime)
 	defer cancel()
 	pause := 20 * time.Millisecond
-	for {
+	for n := 0; ; n++ {
 		now, err := e.Sessions.Reload(ctx, v.app, s)
-		if err != nil || now.Record.Refresher == "" || !e.Sessions.Now().Before(now.Record.RefreshingUntil) {
+		if err != nil || !isBusy(now, e.Sessions.Now()) && (now.Record.Version != s.Record.Version || n == 3) {
 			return now, err
 		}
 		timer := time.NewTimer(pause)
@@ -124,6 +125,10 @@ func (e *Endpoints) await(v *visit, s *appsession.Session) (*appsession.Session,
 		}
 		pause = min(2*pause, 250*time.Millisecond)
 	}
+}
+
+func isBusy(s *appsession.Session, now time.Time) bool {
+	return s.Record.Refresher != "" && now.Before(s.Record.RefreshingUntil)
 }
 
 // renew asks the issuer, as the holder of the lease. A page that leaves does not break it off: the issuer may have given
@@ -154,7 +159,7 @@ func (e *Endpoints) renew(v *visit, s *appsession.Session, extras url.Values) (*
 	defer cancel()
 	tokens, id, err := g.ask(asking, form)
 	if err != nil {
-		return nil, e.failed(v, c, s, err)
+		return e.failed(v, c, s, err)
 	}
 	return e.keep(v, c, s, tokens, id, extras.Encode())
 }
@@ -184,19 +189,35 @@ func (e *Endpoints) release(ctx context.Context, s *appsession.Session) error {
 
 // failed decides what a refresh without a result means. A refresh token that the issuer does not know any more ends the
 // session, and so does an answer that is somebody else's; unless the lease was lost, for then the token may have been
-// one that another node has used. Anything else may pass.
-func (e *Endpoints) failed(v *visit, c *client, s *appsession.Session, cause error) error {
+// one that another node has used, and what that one got is the result. Anything else may pass.
+func (e *Endpoints) failed(v *visit, c *client, s *appsession.Session, cause error) (*appsession.Session, error) {
 	ctx := context.WithoutCancel(v.Context())
 	r, refused := errors.AsType[*refusal](cause)
 	b, isBroken := errors.AsType[*broken](cause)
 	if !(refused && r.code == oauth.InvalidGrant) && !isBroken {
-		return errors.Join(shown(cause), e.release(ctx, s))
+		return nil, errors.Join(shown(cause), e.release(ctx, s))
 	}
 	if isBroken {
 		e.revoke(ctx, c, b.tokens)
 	}
-	ended := false
-	err := e.Sessions.DB.Write(ctx, func(tx *store.Tx) error {
+	ended, err := e.endLeased(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if ended {
+		appsession.ClearCookie(v.w, appsession.CookieName(v.app))
+		return nil, oauth.Refuse(web.SessionExpired, "the issuer does not refresh the session any more").With(cause)
+	}
+	now, err := e.Sessions.Reload(ctx, v.app, s)
+	if err == nil && now.Record.RefreshedAt.Equal(s.Record.RefreshedAt) {
+		err = oauth.Refuse(oauth.TemporarilyUnavailable, "somebody else is refreshing the session").WithHeader("Retry-After", "1").With(cause)
+	}
+	return now, gone(err)
+}
+
+// endLeased ends a session if its lease is still that of s.
+func (e *Endpoints) endLeased(ctx context.Context, s *appsession.Session) (ended bool, err error) {
+	err = e.Sessions.DB.Write(ctx, func(tx *store.Tx) error {
 		now, err := tx.AppSession(s.Record.ID)
 		if ended = false; err != nil || now.Refresher != s.Record.Refresher {
 			return err
@@ -204,17 +225,10 @@ func (e *Endpoints) failed(v *visit, c *client, s *appsession.Session, cause err
 		ended, err = end(tx, ctx, &s.Record, "the issuer ended it")
 		return err
 	})
-	switch {
-	case err != nil && !errors.Is(err, store.ErrNotFound):
-		return fmt.Errorf("end session: %w", err)
-	case ended:
-		appsession.ClearCookie(v.w, appsession.CookieName(v.app))
-		return oauth.Refuse(web.SessionExpired, "the issuer does not refresh the session any more").With(cause)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return false, fmt.Errorf("end session: %w", err)
 	}
-	if _, err := e.Sessions.Reload(ctx, v.app, s); err != nil {
-		return gone(err)
-	}
-	return oauth.Refuse(oauth.TemporarilyUnavailable, "the session was refreshed meanwhile").WithHeader("Retry-After", "1").With(cause)
+	return ended, nil
 }
 
 // keep stores what a refresh has brought. If the session has ended meanwhile, so do the tokens.
