@@ -9,9 +9,10 @@ import (
 	"github.com/holdfast-iam/holdfast/holdfasttest"
 )
 
-// TestPartnerWithCurlAndOpenSSL does what a partner's developer does on the first day.
-func TestPartnerWithCurlAndOpenSSL(t *testing.T) {
-	s := holdfasttest.Start(t)
+func TestPartnerWithCurlAndOpenSSL(t *testing.T) { partnerWithCurl(t, holdfasttest.Start(t)) }
+
+// partnerWithCurl does what a partner's developer does on the first day.
+func partnerWithCurl(t *testing.T, s *holdfasttest.Server) {
 	c := s.Clients["partner_mtls"]
 	own := []string{"--cert", c.CertFile, "--key", c.KeyFile}
 	foreignCert, foreignKey := filepath.Join(t.TempDir(), "c.pem"), filepath.Join(t.TempDir(), "k.pem")

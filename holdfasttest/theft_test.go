@@ -154,7 +154,11 @@ func TestRFC8705_PartnerTokensAreWorthlessWithoutTheCertificate(t *testing.T) {
 	if a := partner.userinfo(token); a.Status != http.StatusOK || a.text("email") != "alice@example.com" {
 		t.Errorf("with the certificate: %d %v", a.Status, a.Body)
 	}
-	for name, client := range map[string]*http.Client{"none": s.HTTP(), "another": s.HTTP(selfSigned(t))} {
+	thieves := map[string]*http.Client{"none": s.HTTP(), "another": s.HTTP(selfSigned(t))}
+	for _, h := range handings { // which no proxy has written: TLS ends here
+		thieves["only said in "+h.header] = h.lying(s.HTTP(), s.Certificate("partner_mtls").Certificate[0])
+	}
+	for name, client := range thieves {
 		thief := asPartner(t, s)
 		thief.client = client
 		if a := thief.userinfo(token); a.Status != http.StatusUnauthorized || a.text("error") != "invalid_token" {
