@@ -102,64 +102,47 @@ func (v *Verifier) VerifyToken(ctx context.Context, token string) (*Token, error
 	if len(token) > maxToken {
 		return nil, v.refuse(oauth.InvalidToken, "the access token is too long", nil)
 	}
-	verified, err := v.signature(ctx, token)
-	switch {
-	case errors.Is(err, ErrUnavailable):
-		return nil, err
-	case err != nil:
+	t, err := v.verifyToken(ctx, token)
+	if err != nil && !errors.Is(err, ErrUnavailable) {
 		return nil, v.refuse(oauth.InvalidToken, "the access token is not valid", err)
 	}
-	t, err := parseToken(verified)
-	if err == nil {
-		err = v.checkToken(t)
-	}
-	if err != nil {
-		return nil, v.refuse(oauth.InvalidToken, "the access token is not valid", err)
-	}
-	return t, nil
+	return t, err
 }
 
-// signature finds the keys of the issuer the token names, and verifies with them.
-func (v *Verifier) signature(ctx context.Context, token string) (*jose.Token, error) {
+// verifyToken reads the token once and leaves the signature to the end: what can be refused without costs neither a
+// verification nor, where the key is unknown, a question to the issuer.
+func (v *Verifier) verifyToken(ctx context.Context, token string) (*Token, error) {
 	seen, err := jose.Peek(token)
 	if err != nil {
 		return nil, err
 	}
-	if seen.Type != "at+jwt" {
+	if seen.Type != "at+jwt" { // RFC 9068 §2.1
 		return nil, errors.New("typ is not at+jwt")
 	}
 	if !slices.Contains(v.config.Algorithms, seen.Alg) {
 		return nil, jose.ErrAlgorithm
 	}
-	issuer, err := issuerOf(seen)
+	t, err := parseToken(seen)
 	if err != nil {
 		return nil, err
 	}
-	source, ok := v.keys[issuer]
-	if !ok {
-		return nil, errors.New("iss is not an issuer of this API")
+	if err := v.checkToken(t); err != nil {
+		return nil, err
 	}
-	keys, err := source.find(ctx, seen.KeyID, seen.Alg)
+	keys, err := v.keys[t.Issuer].find(ctx, seen.KeyID, seen.Alg)
 	if err != nil {
 		return nil, err
 	}
-	return jose.Verify(token, v.config.Algorithms, keys...)
-}
-
-func issuerOf(seen *jose.Token) (string, error) {
-	var c struct {
-		Issuer string `json:"iss"`
+	if _, err := jose.Verify(token, v.config.Algorithms, keys...); err != nil {
+		return nil, err
 	}
-	if err := seen.Claims(&c); err != nil {
-		return "", err
-	}
-	return c.Issuer, nil
+	return t, nil
 }
 
 // parseToken reads the claims of a token; those that RFC 9068 §2.2 requires must be there.
-func parseToken(verified *jose.Token) (*Token, error) {
+func parseToken(seen *jose.Token) (*Token, error) {
 	var w wire
-	if err := verified.Claims(&w); err != nil {
+	if err := seen.Claims(&w); err != nil {
 		return nil, fmt.Errorf("claims: %w", err)
 	}
 	for _, required := range []struct {
@@ -178,7 +161,7 @@ func parseToken(verified *jose.Token) (*Token, error) {
 		Scopes: strings.Fields(w.Scope), IssuedAt: w.IssuedAt.Time, NotBefore: w.NotBefore.Time,
 		ExpiresAt: w.ExpiresAt.Time, AuthTime: w.AuthTime.Time, ACR: w.ACR, AMR: w.AMR,
 		SessionID: w.SessionID, GrantID: w.GrantID, Actor: w.Actor, Confirmation: oauth.Confirmation(w.Confirm),
-		payload: verified.Payload,
+		payload: seen.Payload,
 	}, nil
 }
 

@@ -158,6 +158,9 @@ func (i *Issuer) Rotate() {
 	i.set.Keys = append(i.set.Keys, signer.Key())
 }
 
+// Key is the public key the issuer signs with now.
+func (i *Issuer) Key() jose.Key { return i.privateKey().Public() }
+
 // Answer sets the status and the Cache-Control of the key set from now on.
 func (i *Issuer) Answer(status int, cacheControl string) {
 	i.mu.Lock()
