@@ -119,25 +119,27 @@ func TestContentStaysInItsRow(t *testing.T) {
 	}
 }
 
+// alive says whether a cookie of the application demo opens.
+func (r *rig) alive(t *testing.T, cookie string) bool {
+	t.Helper()
+	_, err := r.Open(t.Context(), application("demo"), cookie)
+	if err != nil && !errors.Is(err, appsession.ErrNone) {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
 func TestSessionEnds(t *testing.T) {
 	app := application("demo")
-	alive := func(r *rig, cookie string) bool {
-		t.Helper()
-		_, err := r.Open(t.Context(), app, cookie)
-		if err != nil && !errors.Is(err, appsession.ErrNone) {
-			t.Fatal(err)
-		}
-		return err == nil
-	}
 	t.Run("idle", func(t *testing.T) {
 		r := newRig(t)
 		_, cookie := r.begin(t, app)
 		r.sleep(time.Hour - time.Second)
-		if !alive(r, cookie) {
+		if !r.alive(t, cookie) {
 			t.Error("too early")
 		}
 		r.sleep(time.Second)
-		if alive(r, cookie) {
+		if r.alive(t, cookie) {
 			t.Error("idle for an hour") // opening it did not keep it
 		}
 	})
@@ -155,11 +157,11 @@ func TestSessionEnds(t *testing.T) {
 			}
 		}
 		r.sleep(20*time.Minute - time.Second)
-		if !alive(r, cookie) {
+		if !r.alive(t, cookie) {
 			t.Error("too early")
 		}
 		r.sleep(time.Second)
-		if alive(r, cookie) {
+		if r.alive(t, cookie) {
 			t.Error("longer than two hours")
 		}
 	})
@@ -175,7 +177,7 @@ func TestSessionEnds(t *testing.T) {
 		if err := r.Touch(t.Context(), app, s); !errors.Is(err, appsession.ErrNone) {
 			t.Errorf("touch of an ended one: %v", err)
 		}
-		if alive(r, cookie) {
+		if r.alive(t, cookie) {
 			t.Error("ended")
 		}
 	})

@@ -42,7 +42,17 @@ func TestWire(t *testing.T) {
 			t.Errorf("got %s", a.body)
 		}
 	})
-	t.Run("forms of any media type spelling", func(t *testing.T) {
+	t.Run("forms", testWireForms)
+	t.Run("what a session says", testWireSession)
+	t.Run("refresh and logout without a session are 401", func(t *testing.T) {
+		b := newWorld(t).browser("demo")
+		b.fetch("POST", "/refresh", url.Values{}, nil).want(t, 401, "unauthorized")
+		b.fetch("POST", "/logout", nil, nil).want(t, 401, "unauthorized")
+	})
+}
+
+func testWireForms(t *testing.T) {
+	t.Run("of any media type spelling", func(t *testing.T) {
 		b := newWorld(t).browser("demo")
 		for _, h := range []http.Header{
 			{"Content-Type": {"application/x-www-form-urlencoded;charset=UTF-8"}}, {"Content-Type": {"application/x-www-form-urlencoded"}},
@@ -61,6 +71,9 @@ func TestWire(t *testing.T) {
 			t.Errorf("got %s", a.body)
 		}
 	})
+}
+
+func testWireSession(t *testing.T) {
 	t.Run("not logged in is 200", func(t *testing.T) {
 		if who := newWorld(t).browser("demo").who(); who != "" {
 			t.Errorf("%s is logged in", who)
@@ -93,11 +106,6 @@ func TestWire(t *testing.T) {
 			}
 			b.w.sleep(100 * time.Second)
 		}
-	})
-	t.Run("refresh and logout without a session are 401", func(t *testing.T) {
-		b := newWorld(t).browser("demo")
-		b.fetch("POST", "/refresh", url.Values{}, nil).want(t, 401, "unauthorized")
-		b.fetch("POST", "/logout", nil, nil).want(t, 401, "unauthorized")
 	})
 }
 

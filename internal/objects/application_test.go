@@ -45,10 +45,12 @@ func TestApplicationIsChecked(t *testing.T) {
 		edit func(map[string]any)
 		path string // "": accepted
 	}{
-		"right":                         {nil, ""},
-		"with hyphens":                  {set("name", "back-office-2"), ""},
-		"__Host-":                       {set("cookie_prefix", "__Host-"), ""},
-		"a loopback page":               {func(m map[string]any) { m["origins"], m["redirect_uri"] = []string{"http://localhost:3000"}, "http://localhost:3000/" }, ""},
+		"right":        {nil, ""},
+		"with hyphens": {set("name", "back-office-2"), ""},
+		"__Host-":      {set("cookie_prefix", "__Host-"), ""},
+		"a loopback page": {func(m map[string]any) {
+			m["origins"], m["redirect_uri"] = []string{"http://localhost:3000"}, "http://localhost:3000/"
+		}, ""},
 		"extra parameters":              {set("extra_parameters", []string{"login_hint", "prompt", "max_age"}), ""},
 		"no name":                       {set("name", nil), "name"},
 		"upper case":                    {set("name", "Demo"), "name"},
@@ -162,7 +164,11 @@ func TestKeyOfApplicationIsSealed(t *testing.T) {
 	}
 	apply(application(jwk, nil))
 
-	// A copy in another place does not open.
+	testKeyOpensNowhereElse(t, ring, app)
+}
+
+// testKeyOpensNowhereElse copies the sealed key to another place.
+func testKeyOpensNowhereElse(t *testing.T, ring *keys.Ring, app *objects.Application) {
 	renamed := *app
 	renamed.Name = "other"
 	if _, err := renamed.SigningKey(ring); err == nil {
