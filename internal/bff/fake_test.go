@@ -37,6 +37,7 @@ type fake struct {
 	refresh  map[string]*authorization
 	revoked  []string
 	requests []string // "<path> <grant type>"
+	last     http.Header
 
 	// What a test may change.
 	rotate     bool
@@ -76,6 +77,7 @@ func newFake(t testing.TB, now func() time.Time) *fake {
 		f.mu.Lock()
 		before, status := f.before, f.fail[r.URL.Path]
 		_ = r.ParseForm()
+		f.last = r.Header
 		f.requests = append(f.requests, r.URL.Path+" "+r.PostForm.Get("grant_type"))
 		f.mu.Unlock()
 		if before != nil {

@@ -29,6 +29,7 @@ const (
 // issuer is an authorization server as its clients know it.
 type issuer struct {
 	id   string
+	own  bool // the tenant's
 	http *http.Client
 	now  func() time.Time
 
@@ -42,7 +43,8 @@ type issuer struct {
 // issuerOf finds the issuer of an application. There are as many as applications name.
 func (e *Endpoints) issuerOf(app *objects.Application) *issuer {
 	id, way := app.Issuer, e.FetchTransport
-	if id == "" || id == e.Issuer {
+	own := id == "" || id == e.Issuer
+	if own {
 		id, way = e.Issuer, e.Transport
 	}
 	if way == nil { // never the default one of net/http, which leads everywhere
@@ -52,7 +54,7 @@ func (e *Endpoints) issuerOf(app *objects.Application) *issuer {
 	defer e.mu.Unlock()
 	i := e.issuers[id]
 	if i == nil {
-		i = &issuer{id: id, now: e.Sessions.Now, http: &http.Client{
+		i = &issuer{id: id, own: own, now: e.Sessions.Now, http: &http.Client{
 			Transport: way, Timeout: callTimeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}}
@@ -194,6 +196,9 @@ func (i *issuer) get(ctx context.Context, address string) ([]byte, error) {
 func (i *issuer) do(r *http.Request) (status int, h http.Header, body []byte, err error) {
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("User-Agent", "holdfast")
+	if i.own {
+		forward(r)
+	}
 	a, err := i.http.Do(r)
 	if err != nil {
 		if outer, ok := errors.AsType[*url.Error](err); ok {
@@ -207,6 +212,18 @@ func (i *issuer) do(r *http.Request) (status int, h http.Header, body []byte, er
 		err = errors.New("the answer is too large")
 	}
 	return a.StatusCode, a.Header, body, err
+}
+
+// forward says for whom the request is made: our own issuer, where it trusts us as a hop, counts failures by address and
+// names its records by request. Of nobody else's business is either.
+func forward(r *http.Request) {
+	ev := web.EventOf(r.Context())
+	if ev.RequestID != "" {
+		r.Header.Set("X-Request-Id", ev.RequestID)
+	}
+	if a := ev.Peer.Address; a.IsValid() {
+		r.Header.Set("X-Forwarded-For", a.String())
+	}
 }
 
 // unavailable is what pages see of an issuer that does not answer as it should.

@@ -42,6 +42,27 @@ func TestLoginRequest(t *testing.T) {
 	}
 }
 
+// TestOwnIssuerLearnsWho forwards the page's address and the request's id to the tenant's own issuer, and to no other.
+func TestOwnIssuerLearnsWho(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser("demo")
+	a := b.fetch("POST", "/login/start", url.Values{}, nil).ok(t)
+	if h := w.issuer.last; h.Get("X-Forwarded-For") != "192.0.2.1" || h.Get("X-Request-Id") != a.Header.Get("X-Request-Id") || h.Get("Origin") != "" {
+		t.Errorf("our own gets %v", h)
+	}
+	w.home = "https://login.home.example"
+	w.nodes[0] = w.node(w.db)
+	w.apply("demo", func(m map[string]any) { m["issuer"] = w.issuer.id() })
+	b.fetch("POST", "/login/start", url.Values{}, nil).ok(t)
+	if h := w.issuer.last; h.Get("X-Forwarded-For") != "" || h.Get("X-Request-Id") != "" {
+		t.Errorf("a foreign one gets %v", h)
+	}
+	b.login("alice")
+	w.sleep(time.Minute)
+	b.fetch("POST", "/refresh", url.Values{}, nil).ok(t)
+	b.fetch("POST", "/logout", nil, nil).ok(t)
+}
+
 func TestLoginTakesNoOtherParameter(t *testing.T) {
 	b := newWorld(t).browser("demo")
 	for _, name := range []string{

@@ -35,6 +35,7 @@ type world struct {
 	ring   *keys.Ring
 	issuer *fake
 	nodes  []http.Handler
+	home   string // the tenant's own issuer; "": issuer
 
 	mu  sync.Mutex
 	now time.Time
@@ -68,6 +69,9 @@ func (w *world) node(db *store.DB) http.Handler {
 	e := &bff.Endpoints{
 		BaseURL: backend + "/apps", Issuer: w.issuer.id(), Registry: objects.New(db), Transport: w.issuer.server.Client().Transport,
 		Sessions: &appsession.Sessions{DB: db, Ring: w.ring, Now: w.clock},
+	}
+	if w.home != "" {
+		e.Issuer, e.Transport, e.FetchTransport = w.home, nil, e.Transport
 	}
 	e.Registry.Stale = func() bool { return true } // without a feed
 	mux := web.NewMux(web.AppDoor(false))
