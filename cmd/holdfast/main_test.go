@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -32,8 +33,21 @@ func TestTranscripts(t *testing.T) {
 			}
 			return nil
 		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"listens": listens},
 		Condition: func(name string) (bool, error) {
 			return name == "postgres" && os.Getenv("HOLDFAST_TEST_POSTGRES") != "", nil
 		},
 	})
+}
+
+// listens waits until somebody listens at a socket.
+func listens(ts *testscript.TestScript, _ bool, args []string) {
+	for range 400 {
+		if conn, err := net.Dial("unix", ts.MkAbs(args[0])); err == nil {
+			_ = conn.Close()
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Fatalf("nobody listens at %s", args[0])
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -194,6 +195,9 @@ func (e *Endpoints) apply(tx *store.Tx, q *request) (*answer, error) {
 	if len(in.Documents) == 0 {
 		return nil, oauth.Refuse(oauth.InvalidRequest, "there are no documents")
 	}
+	for i := range in.Documents {
+		in.Documents[i].Source = source(i)
+	}
 	report, err := objects.Import(tx, e.Ring, owner, in.Documents)
 	if err != nil {
 		return nil, err
@@ -206,6 +210,9 @@ func (e *Endpoints) apply(tx *store.Tx, q *request) (*answer, error) {
 	}
 	return &answer{body: applied(report)}, nil
 }
+
+// source tells the documents of a batch apart in what is said of them.
+func source(i int) string { return "documents[" + strconv.Itoa(i) + "]" }
 
 func applied(r objects.Report) appliedView {
 	v := appliedView{Report: r, Secrets: map[string]string{}}

@@ -239,7 +239,7 @@ func (e *Endpoints) importUsers(ctx context.Context, q *request) (*answer, error
 	}
 	docs := make([]objects.Document, len(in.Documents))
 	for i, body := range in.Documents {
-		docs[i] = objects.Document{Kind: kindUser, Body: body}
+		docs[i] = objects.Document{Kind: kindUser, Body: body, Source: source(i)}
 	}
 	report, err := objects.ImportUsers(ctx, e.DB, e.HashPassword, owner, docs)
 	return &answer{body: applied(report)}, err

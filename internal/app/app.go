@@ -41,6 +41,7 @@ type App struct {
 	draining  atomic.Bool
 	listening []*listening
 	lookEvery time.Duration // at files that may change
+	looked    string        // what Config.look said at the start
 	current   atomic.Pointer[edition]
 
 	hearing sync.Mutex
@@ -49,7 +50,7 @@ type App struct {
 
 // Open does everything that comes before listening: each step's error says what is wrong and what to do.
 func Open(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
-	a := &App{Config: c, Clock: new(Clock), log: log, lookEvery: lookEvery, hearers: map[*tenant]bool{}}
+	a := &App{Config: c, Clock: new(Clock), log: log, lookEvery: lookEvery, looked: c.look(), hearers: map[*tenant]bool{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -185,11 +186,7 @@ func (a *App) Close() error {
 }
 
 // tenantNamed finds a tenant; "" is the only one.
-func (a *App) tenantNamed(name string) (*TenantConfig, error) {
-	c := a.Config
-	if e := a.current.Load(); e != nil {
-		c = e.config
-	}
+func (c *Config) tenantNamed(name string) (*TenantConfig, error) {
 	var names []string
 	for i := range c.Tenants {
 		if c.Tenants[i].Name == name || name == "" && len(c.Tenants) == 1 {

@@ -166,11 +166,7 @@ func withDatabase(ctx context.Context, file string, do func(*Config, *store.DB) 
 
 // withApp opens as much of a process as importing needs. It works beside a running server, which hears of the change
 // through the database, and before the first start.
-func withApp(ctx context.Context, file string, do func(*App) error) error {
-	cfg, err := LoadConfig(file)
-	if err != nil {
-		return err
-	}
+func withApp(ctx context.Context, cfg *Config, do func(*App) error) (err error) {
 	a := &App{Config: cfg, Clock: new(Clock), log: slog.New(slog.DiscardHandler)}
 	if a.passwords, err = authn.NewPasswords(); err != nil {
 		return err
@@ -187,68 +183,13 @@ func withApp(ctx context.Context, file string, do func(*App) error) error {
 	return errors.Join(do(a), a.Close())
 }
 
-// Apply brings the objects of a folder in.
-func Apply(ctx context.Context, c *Console, file, tenant, folder string) error {
-	return withApp(ctx, file, func(a *App) error { return a.ApplyFolder(ctx, c, tenant, folder) })
-}
-
-// ApplyFolder brings the objects of a folder into an open process.
-func (a *App) ApplyFolder(ctx context.Context, c *Console, tenant, folder string) error {
-	docs, err := readFolder(folder)
+// withRing is withApp for the commands about the ring.
+func withRing(ctx context.Context, file string, do func(*App) error) error {
+	cfg, err := LoadConfig(file)
 	if err != nil {
 		return err
 	}
-	return a.bring(ctx, c, tenant, "file", docs)
-}
-
-// ImportClients brings clients in the form of RFC 7591 in.
-func ImportClients(ctx context.Context, c *Console, file, tenant, name string) error {
-	return withApp(ctx, file, func(a *App) error {
-		docs, err := readList(name, objects.KindClient)
-		if err != nil {
-			return err
-		}
-		return a.bring(ctx, c, tenant, "file", docs)
-	})
-}
-
-// ImportUsers brings people in.
-func ImportUsers(ctx context.Context, c *Console, file, tenant, name string) error {
-	return withApp(ctx, file, func(a *App) error {
-		docs, err := readList(name, objects.KindUser)
-		if err != nil {
-			return err
-		}
-		return a.bring(ctx, c, tenant, "file", docs)
-	})
-}
-
-func (a *App) bring(ctx context.Context, c *Console, tenant, managedBy string, docs []objects.Document) error {
-	t, err := a.tenantNamed(tenant)
-	if err != nil {
-		return err
-	}
-	report, err := a.importAll(ctx, t, managedBy, docs)
-	if err != nil {
-		return err
-	}
-	for _, part := range []struct {
-		what  string
-		names []string
-	}{{"created", report.Created}, {"updated", report.Updated}, {"left to its owner", report.Skipped}} {
-		for _, name := range part.names {
-			fmt.Fprintf(c.Out, "%s %s\n", part.what, name)
-		}
-	}
-	for _, n := range report.Notices {
-		fmt.Fprintf(c.Err, "note: %s\n", n)
-	}
-	for id, secret := range report.Secrets { // the one time that it is shown
-		fmt.Fprintf(c.Out, "client_secret of %s: %s\n", id, secret.Reveal())
-	}
-	fmt.Fprintf(c.Out, "%d created, %d updated, %d unchanged, %d left to their owner\n",
-		len(report.Created), len(report.Updated), len(report.Unchanged), len(report.Skipped))
-	return nil
+	return withApp(ctx, cfg, do)
 }
 
 // Backup copies the database.
@@ -287,7 +228,7 @@ func RingAdd(c *Console, file string) error {
 
 // RingRewrap activates the newest key and seals under it what older ones sealed.
 func RingRewrap(ctx context.Context, c *Console, file string) error {
-	return withApp(ctx, file, func(a *App) error {
+	return withRing(ctx, file, func(a *App) error {
 		ids := a.Ring.IDs()
 		if err := keys.ActivateKey(a.Config.KeyRing, ids[len(ids)-1]); err != nil {
 			return err
@@ -311,7 +252,7 @@ func RingRewrap(ctx context.Context, c *Console, file string) error {
 
 // RingDrop removes a key that nothing needs any more.
 func RingDrop(ctx context.Context, c *Console, file, id string) error {
-	return withApp(ctx, file, func(a *App) error {
+	return withRing(ctx, file, func(a *App) error {
 		if err := keys.CheckUnused(ctx, a.DB, id); err != nil {
 			return err
 		}

@@ -1,9 +1,7 @@
 package app
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,11 +12,11 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/holdfast-iam/holdfast/internal/objects"
-	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/jose"
 )
 
-// maxDocuments is the largest file of objects that is read.
-const maxDocuments = 16 << 20
+// maxDocuments is the largest file of objects that is read, bytes.
+const maxDocuments = 8 << 20
 
 // readFolder reads every .yaml, .yml and .json file of a folder, in order of their names. A YAML file may hold several
 // documents, each with kind, name and the members of the object.
@@ -104,8 +102,9 @@ func readList(name, kind string) ([]objects.Document, error) {
 	}
 	var docs []objects.Document
 	for i, body := range bodies {
-		if !json.Valid(body) {
-			return nil, Problems{{File: name, What: "is not JSON", Remedy: "write one object, or an array of objects"}}
+		var any any
+		if err := jose.Unmarshal(body, &any); err != nil {
+			return nil, Problems{{File: fmt.Sprintf("%s[%d]", name, i), What: "is not sound JSON: " + err.Error(), Remedy: "write one object, or an array of objects, no member twice"}}
 		}
 		docs = append(docs, objects.Document{Kind: kind, Body: body, Source: fmt.Sprintf("%s[%d]", name, i)})
 	}
@@ -127,55 +126,7 @@ func readFile(name string) (data []byte, err error) {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	if len(data) > maxDocuments {
-		return nil, fmt.Errorf("%s is larger than 16 MiB: split it", name)
+		return nil, fmt.Errorf("%s is larger than 8 MiB: split it", name)
 	}
 	return data, nil
-}
-
-// importAll brings documents in: people through their own importer, because hashing a password takes its time.
-func (a *App) importAll(ctx context.Context, t *TenantConfig, managedBy string, docs []objects.Document) (objects.Report, error) {
-	var things, people []objects.Document
-	for _, d := range docs {
-		if d.Kind == objects.KindUser {
-			people = append(people, d)
-		} else {
-			things = append(things, d)
-		}
-	}
-	db := a.DB.For(t.Name)
-	var report objects.Report
-	if len(things) > 0 {
-		err := db.Write(ctx, func(tx *store.Tx) (err error) {
-			report, err = objects.Import(tx, a.Ring, managedBy, things)
-			return err
-		})
-		if err != nil {
-			return report, asProblems(err)
-		}
-	}
-	if len(people) > 0 {
-		r, err := objects.ImportUsers(ctx, db, a.passwords.Hash, managedBy, people)
-		if err != nil {
-			return report, asProblems(err)
-		}
-		report.Created = append(report.Created, r.Created...)
-		report.Updated = append(report.Updated, r.Updated...)
-		report.Unchanged = append(report.Unchanged, r.Unchanged...)
-		report.Skipped = append(report.Skipped, r.Skipped...)
-		report.Notices = append(report.Notices, r.Notices...)
-	}
-	return report, nil
-}
-
-// asProblems shows mistakes in documents as mistakes in the configuration are shown.
-func asProblems(err error) error {
-	found, ok := errors.AsType[objects.Problems](err)
-	if !ok {
-		return err
-	}
-	var out Problems
-	for _, p := range found {
-		out = append(out, Problem{File: p.Source, Path: p.Path, What: p.What, Remedy: p.Remedy})
-	}
-	return out
 }

@@ -44,8 +44,10 @@ func (a *App) prepareListeners() error {
 	}
 	if a.Config.Admin.Socket != "" {
 		local := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.current.Load().local.ServeHTTP(w, r) })
+		server := web.NewServer(local, a.log)
+		server.ReadTimeout, server.WriteTimeout = 0, 0 // the operator is waited for, and may bring many people in
 		a.listening = append(a.listening, &listening{
-			name: "admin socket", network: "unix", address: a.Config.Admin.Socket, server: web.NewServer(local, a.log),
+			name: "admin socket", network: "unix", address: a.Config.Admin.Socket, server: server,
 		})
 	}
 	return nil

@@ -26,8 +26,8 @@ func (a *App) watch(ctx context.Context) {
 	defer signal.Stop(hangup)
 	tick := time.NewTicker(a.lookEvery)
 	defer tick.Stop()
-	last := a.current.Load().config.look()
-	taken := last
+	taken := a.looked
+	last := taken
 	for {
 		asked := false
 		select {

@@ -128,7 +128,7 @@ func (r *running) bring(tenant string) {
 	r.t.Helper()
 	docs, err := readDocuments(r.path("objects.yaml"))
 	if err == nil {
-		err = r.app.bring(r.t.Context(), &Console{Out: io.Discard, Err: io.Discard}, tenant, "file", docs)
+		_, err = r.app.importAll(r.t.Context(), tenant, docs)
 	}
 	if err != nil {
 		r.t.Fatal(err)
