@@ -43,6 +43,7 @@ type App struct {
 	lookEvery time.Duration // at files that may change
 	looked    string        // what Config.look said at the start
 	current   atomic.Pointer[edition]
+	extra     hosts // those of Serve
 
 	hearing sync.Mutex
 	hearers map[*tenant]bool // those that are told of the feed's events

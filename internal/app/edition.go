@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 
 	"github.com/holdfast-iam/holdfast/internal/ca"
 	"github.com/holdfast-iam/holdfast/internal/fetch"
@@ -23,6 +24,7 @@ import (
 type edition struct {
 	config    *Config
 	tenants   []*tenant
+	hosts     hosts
 	listeners []http.Handler // of each of config.Listeners
 	local     http.Handler   // of the admin socket
 }
@@ -50,9 +52,9 @@ func (a *App) edit(ctx context.Context, c *Config, before *edition) (_ *edition,
 		}
 		e.tenants = append(e.tenants, t)
 	}
-	hosts := e.routes(a)
+	e.hosts = e.routes(a)
 	for i := range c.Listeners {
-		e.listeners = append(e.listeners, a.listenerHandler(&c.Listeners[i], hosts))
+		e.listeners = append(e.listeners, a.listenerHandler(&c.Listeners[i], e.hosts))
 	}
 	e.local = a.localHandler(e.tenants)
 	return e, nil
@@ -119,51 +121,68 @@ func (e *edition) without(other *edition) (list []*tenant) {
 	return list
 }
 
-// routes maps each host to what is served there. Several issuers may share a host by their paths.
-func (e *edition) routes(a *App) map[string]*web.Mux {
-	hosts := map[string]*web.Mux{}
-	at := func(raw string) (*http.ServeMux, string) {
-		u, err := url.Parse(raw)
-		if err != nil {
-			return http.NewServeMux(), "" // validated before
-		}
-		if hosts[u.Hostname()] == nil {
-			hosts[u.Hostname()] = web.NewMux(web.OAuthDoor)
-		}
-		return hosts[u.Hostname()].ServeMux, u.EscapedPath()
+// hosts are what is served, by host name without port.
+type hosts map[string]http.Handler
+
+func (h hosts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
 	}
+	if next := h[strings.ToLower(host)]; next != nil {
+		next.ServeHTTP(w, r)
+		return
+	}
+	http.NotFound(w, r)
+}
+
+// mux is the mux of a URL's host, and the URL's path.
+func (h hosts) mux(raw string) (*http.ServeMux, string) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return http.NewServeMux(), "" // validated before
+	}
+	m, ok := h[u.Hostname()].(*web.Mux)
+	if !ok {
+		m = web.NewMux(web.OAuthDoor)
+		h[u.Hostname()] = m
+	}
+	return m.ServeMux, u.EscapedPath()
+}
+
+// mountIssuer adds an issuer, which may share its host with others by its path.
+func (t *tenant) mountIssuer(all hosts) {
+	mux, path := all.mux(t.Issuer)
+	mux.Handle(path+"/", http.StripPrefix(path, t.both))
+	t.discovery.MountHost(mux)
+	if t.MTLSIssuer != "" {
+		mux, path := all.mux(t.MTLSIssuer)
+		mux.Handle(path+"/", http.StripPrefix(path, t.protocol))
+	}
+}
+
+// routes maps each host to what is served there.
+func (e *edition) routes(a *App) hosts {
+	all := hosts{}
 	for _, t := range e.tenants {
-		mux, path := at(t.Issuer)
-		mux.Handle(path+"/", http.StripPrefix(path, t.both))
-		t.discovery.MountHost(mux)
-		if t.MTLSIssuer != "" {
-			mux, path := at(t.MTLSIssuer)
-			mux.Handle(path+"/", http.StripPrefix(path, t.protocol))
-		}
+		t.mountIssuer(all)
 		if t.AdminURL != "" {
-			mux, path := at(t.AdminURL)
+			mux, path := all.mux(t.AdminURL)
 			t.admin.Mount(mux)
 			if path == "" {
 				a.mountHealth(mux)
 			}
 		}
 	}
-	return hosts
+	for _, t := range e.tenants {
+		maps.Copy(all, t.apis)
+	}
+	maps.Copy(all, a.extra)
+	return all
 }
 
 // listenerHandler serves the hosts of one listener.
-func (a *App) listenerHandler(c *ListenerConfig, hosts map[string]*web.Mux) http.Handler {
-	byHost := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
-		}
-		if mux := hosts[host]; mux != nil {
-			mux.ServeHTTP(w, r)
-			return
-		}
-		http.NotFound(w, r)
-	})
+func (a *App) listenerHandler(c *ListenerConfig, byHost hosts) http.Handler {
 	o := web.Options{Log: a.log, Now: a.Clock.Now, Hosts: c.Hosts, Refused: a.refused}
 	if c.TLS.Mode == "terminated" {
 		o.TrustedHops, o.AllowPlainHTTP = c.TLS.TrustedHops, true

@@ -2,12 +2,10 @@ package app
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -66,6 +64,7 @@ type tenant struct {
 	discovery *discovery.Endpoints
 	both      http.Handler // see handler
 	protocol  http.Handler
+	apis      hosts // of token handler and gateway
 
 	loops   []func(context.Context) // what it does by itself, from start to stop
 	running sync.WaitGroup
@@ -102,8 +101,10 @@ func (a *App) openTenant(ctx context.Context, cfg *Config, c *TenantConfig, f *f
 	t.discovery = &discovery.Endpoints{Offer: t.offer(), Signing: t.signing}
 	t.openAdmin()
 	t.addLoops()
-	t.both, t.protocol, err = t.handler()
-	return t, err
+	if t.both, t.protocol, err = t.handler(); err != nil {
+		return nil, err
+	}
+	return t, t.openAPIs(ctx)
 }
 
 func (t *tenant) openKeys(ctx context.Context) (err error) {
@@ -139,18 +140,11 @@ func (t *tenant) openClients() error {
 	if t.MTLSIssuer != "" {
 		t.clients.Aliases = append(t.clients.Aliases, t.MTLSIssuer+"/token", t.MTLSIssuer+"/par")
 	}
-	for _, name := range t.ClientCAFiles {
-		pem, err := os.ReadFile(name)
-		if err != nil {
-			return fmt.Errorf("client_ca_files: %w", err)
-		}
-		if t.clients.Roots == nil {
-			t.clients.Roots = x509.NewCertPool()
-		}
-		if !t.clients.Roots.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("client_ca_files: %s holds no PEM certificate", name)
-		}
+	roots, err := poolOf("client_ca_files", t.ClientCAFiles)
+	if err != nil {
+		return err
 	}
+	t.clients.Roots = roots
 	return nil
 }
 
