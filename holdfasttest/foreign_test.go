@@ -34,8 +34,8 @@ var belongings = map[string]belonging{
 	"client secret":                 {"invalid_client", secret, knowSecret},
 	"client assertion":              {"invalid_client", assertion, assertOnce},
 	"token for the admin API":       {"Unauthorized", adminToken, administer},
-	"session at the account":        {"login", session, account},
-	"session at an application":     {"login_required", session, silently},
+	"session at the account":        {"login", aSession, openAccount},
+	"session at an application":     {"login_required", aSession, silently},
 	"interaction before signing in": {"invalid_request", interaction, resume},
 }
 
@@ -179,7 +179,7 @@ func administer(at *issuing, value string) string {
 	return h.show(h.good().make(at.t)).error()
 }
 
-func session(of *issuing) string {
+func aSession(of *issuing) string {
 	code(of)
 	return of.cookie("hf-s").Value
 }
@@ -190,7 +190,7 @@ func sessionCookie(at *issuing) string {
 	return at.cookie("hf-s").Name
 }
 
-func account(at *issuing, value string) string {
+func openAccount(at *issuing, value string) string {
 	g := at.visit(at.Issuer+"/account", sessionCookie(at), value)
 	switch {
 	case strings.Contains(g.text, `id="login-submit"`):
