@@ -60,6 +60,9 @@ func (a *App) posture(ctx context.Context, c *Console) error {
 		fmt.Fprintln(c.Out, w)
 	}
 	for _, t := range a.current.Load().tenants {
+		for _, k := range t.Keys.Signer.Keys {
+			fmt.Fprintf(c.Out, "%s: %s is signed by the external signer at %s with its key %s\n", t.Name, k.Algorithm, t.Keys.Signer.Socket, k.Name)
+		}
 		var all []store.Object
 		err := t.db.Read(ctx, func(tx *store.Tx) (err error) {
 			all, err = tx.Objects(objects.KindClient, "", 10_000)

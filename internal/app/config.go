@@ -94,11 +94,28 @@ type GatewayConfig struct {
 	UpstreamCAFiles []string `yaml:"upstream_ca_files"`
 }
 
-// KeysConfig is the pace of key rotation.
+// KeysConfig is the pace of key rotation, and which signing keys live elsewhere.
 type KeysConfig struct {
 	Rotate   time.Duration `yaml:"rotate"`   // age at which a successor is announced; default 30 days
 	Announce time.Duration `yaml:"announce"` // published before it signs; default 24 h
 	Retire   time.Duration `yaml:"retire"`   // published after it signed last; default 24 h
+	Signer   SignerConfig  `yaml:"signer"`
+}
+
+// SignerConfig is a process of this machine that keeps signing keys, in hardware perhaps, and signs with them.
+type SignerConfig struct {
+	Socket string `yaml:"socket"` // its unix socket
+	// User is whom it runs as, by name or number; default the user of this process. Nobody else is spoken to.
+	User string `yaml:"user"`
+	// Keys are those that sign tokens, at most one for an algorithm. Other algorithms keep keys of the database.
+	Keys []SignerKeyConfig `yaml:"keys"`
+}
+
+// SignerKeyConfig is one key of the signer.
+type SignerKeyConfig struct {
+	Algorithm string `yaml:"algorithm"`  // ES256, PS256 or RS256
+	Name      string `yaml:"name"`       // the signer's own name for it
+	PublicKey string `yaml:"public_key"` // PEM file of its public part
 }
 
 // LifetimesConfig is how long things live.

@@ -238,7 +238,11 @@ func sortedKeys(m map[string]reflect.Type) string {
 
 // anchor makes the paths of the file relative to its folder.
 func (c *Config) anchor(folder string) {
-	for _, p := range append(c.paths(), &c.Admin.Socket, &c.Admin.TokenFile) {
+	paths := append(c.paths(), &c.Admin.Socket, &c.Admin.TokenFile)
+	for i := range c.Tenants {
+		paths = append(paths, &c.Tenants[i].Keys.Signer.Socket)
+	}
+	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(folder, *p)
 		}
@@ -287,6 +291,9 @@ func (c *Config) paths() []*string {
 func (t *TenantConfig) paths() []*string {
 	g := &t.Gateway
 	paths := []*string{&g.Certificate, &g.Key}
+	for i := range t.Keys.Signer.Keys {
+		paths = append(paths, &t.Keys.Signer.Keys[i].PublicKey)
+	}
 	for i := range t.ClientCAFiles {
 		paths = append(paths, &t.ClientCAFiles[i])
 	}

@@ -83,8 +83,13 @@ func (a *App) openTenant(ctx context.Context, cfg *Config, c *TenantConfig, f *f
 	if t.pages, err = web.NewPages(web.Theme{Name: c.DisplayName, Base: t.base}); err != nil {
 		return nil, err
 	}
+	remote, external, err := c.Keys.Signer.open(ctx)
+	if err != nil {
+		return nil, err
+	}
 	t.signing = keys.NewSigning(keys.SigningConfig{
 		DB: t.db, Ring: a.Ring, Algs: t.algs(), Rotate: c.Keys.Rotate, Announce: c.Keys.Announce, Retire: c.Keys.Retire,
+		External: remote, ExternalKeys: external,
 	})
 	a.listenTo(t) // before anything is read, or a change after that would pass unheard
 	defer func() {

@@ -209,6 +209,7 @@ func (v *validator) tenant(path string, t *TenantConfig) {
 			v.report(path+"."+key, fmt.Sprintf("is outside %s to %s", low, high), "choose a time between them")
 		}
 	}
+	v.signer(path, t)
 	day := 24 * time.Hour
 	within("lifetimes.code", t.Lifetimes.Code, time.Second, time.Minute)
 	within("lifetimes.pushed_request", t.Lifetimes.PushedRequest, time.Minute, 10*time.Minute)

@@ -2,7 +2,6 @@ package keys
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/jose"
 )
 
@@ -122,63 +120,4 @@ func ReadFrame(r io.Reader, v any) error {
 		return err
 	}
 	return jose.Unmarshal(body, v)
-}
-
-// remote is the signer for a key that lives elsewhere.
-func (s *Signing) remote(row store.SigningKey) (*jose.Signer, error) {
-	if s.cfg.External == nil {
-		return nil, errors.New("the key lives in an external signer and none is configured")
-	}
-	public, err := jose.ParseKey(row.Public)
-	if err != nil {
-		return nil, err
-	}
-	return s.cfg.External.signer(row.External, public)
-}
-
-func (r *RemoteSigner) signer(name string, public jose.Key) (*jose.Signer, error) {
-	return jose.NewRemoteSigner(public, func(a jose.Alg, input []byte) ([]byte, error) {
-		digest := sha256.Sum256(input)
-		return r.Sign(context.Background(), SignRequest{Key: name, Alg: a, Digest: digest[:]})
-	})
-}
-
-// AddExternal announces a key of the external signer as the successor for its algorithm, after a trial signature.
-// Step gives it its turn, and does not announce successors of its own for it.
-func (s *Signing) AddExternal(ctx context.Context, name string, public jose.Key) error {
-	if public.Alg() == jose.EdDSA {
-		return errors.New("add external key: EdDSA signs messages, not digests, so it cannot be external")
-	}
-	public = public.Public().WithID(public.Thumbprint())
-	jwk, err := json.Marshal(public)
-	if err != nil {
-		return fmt.Errorf("add external key: %w", err)
-	}
-	row := store.SigningKey{ID: public.ID(), Alg: string(public.Alg()), Use: "sig", State: StateAnnounced, Public: jwk, External: name}
-	if err := s.try(row, public); err != nil {
-		return fmt.Errorf("add external key: %w", err)
-	}
-	return s.runFor(ctx, public.Alg(), func(list []store.SigningKey, now time.Time) (moves []move) {
-		for _, k := range list {
-			if k.Alg == row.Alg && k.State == StateAnnounced {
-				moves = append(moves, gone(k, now))
-			}
-		}
-		row.ActivateAt = now.Add(s.cfg.Announce)
-		return append(moves, move{key: row})
-	})
-}
-
-// try checks that the signer has the private part of the public key it is said to have.
-func (s *Signing) try(row store.SigningKey, public jose.Key) error {
-	signer, err := s.remote(row)
-	if err != nil {
-		return err
-	}
-	token, err := signer.Sign("trial", struct{}{})
-	if err != nil {
-		return err
-	}
-	_, err = jose.Verify(token, []jose.Alg{public.Alg()}, public)
-	return err
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/holdfast-iam/holdfast/internal/keys"
 	"github.com/holdfast-iam/holdfast/internal/keys/signertest"
-	"github.com/holdfast-iam/holdfast/internal/store/storetest"
 	"github.com/holdfast-iam/holdfast/jose"
 )
 
@@ -22,58 +21,6 @@ func newKey(t *testing.T, a jose.Alg) jose.Key {
 	k, err := jose.GenerateKey(a)
 	must(t, err)
 	return k
-}
-
-func TestExternalSigner(t *testing.T) {
-	algs := []jose.Alg{jose.ES256, jose.PS256, jose.RS256}
-	server := signertest.Signer{Keys: map[string]jose.Key{}, UID: me}
-	for _, a := range algs {
-		server.Keys["hsm-"+string(a)] = newKey(t, a)
-	}
-	remote, err := keys.DialSigner(t.Context(), server.Start(t), me)
-	must(t, err)
-	db := storetest.Open(t)
-	config := keys.SigningConfig{DB: db.For("t"), Ring: keys.NewRing(), Algs: algs, External: remote}
-	s := keys.NewSigning(config)
-	must(t, s.Load(t.Context()))
-	for _, a := range algs {
-		k := server.Keys["hsm-"+string(a)]
-		own := signs(t, s, a)
-		must(t, s.AddExternal(t.Context(), "hsm-"+string(a), k.Public()))
-		if signs(t, s, a) != own || !published(s, k.Thumbprint()) {
-			t.Errorf("%s: an external key is not announced first", a)
-		}
-		must(t, s.Rotate(t.Context(), a))
-		if signs(t, s, a) != k.Thumbprint() {
-			t.Errorf("%s: the external key does not sign", a)
-		}
-	}
-	for _, k := range rows(t, db) {
-		if k.External != "" && len(k.Sealed) != 0 {
-			t.Error("an external key has a sealed part")
-		}
-	}
-	config.External = nil
-	if err := keys.NewSigning(config).Load(t.Context()); err == nil || !strings.Contains(err.Error(), "external signer") {
-		t.Errorf("without the signer: %v", err)
-	}
-}
-
-func TestExternalKeyIsTried(t *testing.T) {
-	server := signertest.Signer{Keys: map[string]jose.Key{"a": newKey(t, jose.ES256)}, UID: me}
-	remote, err := keys.DialSigner(t.Context(), server.Start(t), me)
-	must(t, err)
-	s := keys.NewSigning(keys.SigningConfig{DB: storetest.Open(t).For("t"), Ring: keys.NewRing(),
-		Algs: []jose.Alg{jose.ES256, jose.EdDSA}, External: remote})
-	must(t, s.Load(t.Context()))
-	for name, k := range map[string]jose.Key{"a": newKey(t, jose.ES256), "b": server.Keys["a"], "c": newKey(t, jose.EdDSA)} {
-		if err := s.AddExternal(t.Context(), name, k); err == nil {
-			t.Errorf("%s: added", name)
-		}
-	}
-	if len(s.PublicKeys()) != 2 {
-		t.Error("a refused key is published")
-	}
 }
 
 func TestSignerPeers(t *testing.T) {

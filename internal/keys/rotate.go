@@ -160,15 +160,7 @@ func (s *Signing) generate(m move, fresh map[jose.Alg]store.SigningKey) error {
 // due plans a Step.
 func (s *Signing) due(list []store.SigningKey, now time.Time) (moves []move) {
 	for _, a := range s.cfg.Algs {
-		active, next := newest(list, a, StateActive), newest(list, a, StateAnnounced)
-		switch {
-		case next != nil && (active == nil || !now.Before(next.ActivateAt)):
-			moves = append(moves, s.promote(list, *next, now)...)
-		case active == nil:
-			moves = append(moves, s.first(a, now))
-		case next == nil && active.External == "" && now.Sub(active.ActivateAt) >= s.cfg.Rotate:
-			moves = append(moves, s.announce(a, now))
-		}
+		moves = append(moves, s.dueFor(list, a, now)...)
 	}
 	for _, k := range list {
 		switch {
@@ -179,6 +171,29 @@ func (s *Signing) due(list []store.SigningKey, now time.Time) (moves []move) {
 		}
 	}
 	return moves
+}
+
+// dueFor plans it for one algorithm.
+func (s *Signing) dueFor(list []store.SigningKey, a jose.Alg, now time.Time) []move {
+	active, next, external := newest(list, a, StateActive), newest(list, a, StateAnnounced), s.incoming(list, a)
+	switch {
+	case next != nil && (active == nil || !now.Before(next.ActivateAt)):
+		return s.promote(list, *next, now)
+	case active == nil && external != nil:
+		external.State, external.ActivateAt = StateActive, now
+		return []move{{key: *external}}
+	case active == nil:
+		return []move{s.first(a, now)}
+	case external != nil:
+		external.State, external.ActivateAt = StateAnnounced, now.Add(s.cfg.Announce)
+		if next != nil {
+			return []move{gone(*next, now), {key: *external}}
+		}
+		return []move{{key: *external}}
+	case next == nil && s.outgoing(active, now):
+		return []move{s.announce(a, now)}
+	}
+	return nil
 }
 
 func (s *Signing) first(a jose.Alg, now time.Time) move {

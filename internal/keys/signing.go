@@ -24,6 +24,9 @@ type SigningConfig struct {
 	Announce time.Duration // published before it signs: longer than key sets are cached, 15 min; 24 h
 	Retire   time.Duration // published after it signed last: longer than tokens live; 24 h
 	External *RemoteSigner // for keys that live elsewhere; may be nil
+	// ExternalKeys are those of them that sign, at most one for an algorithm. One that is new is announced first, unless
+	// nothing has signed before; one that is not named any more is succeeded by a key of our own.
+	ExternalKeys []ExternalKey
 }
 
 // Signing holds the keys that sign the tokens of one tenant. Keys pass through the states announced, active,
@@ -58,6 +61,9 @@ func NewSigning(c SigningConfig) *Signing {
 
 // Load reads the keys. What has no key yet gets one that signs at once, for nobody has cached a key set without it.
 func (s *Signing) Load(ctx context.Context) error {
+	if err := s.tryExternal(); err != nil {
+		return err
+	}
 	if err := s.Step(ctx); err != nil {
 		return err
 	}
@@ -129,7 +135,7 @@ func (s *Signing) look(list []store.SigningKey) (*view, error) {
 
 func (s *Signing) signer(row store.SigningKey) (*jose.Signer, error) {
 	if row.External != "" {
-		return s.remote(row)
+		return s.external(row)
 	}
 	private, err := s.cfg.Ring.Open(PurposeSeal, keyPlace(s.cfg.DB.Tenant(), row.ID), row.Sealed)
 	if err != nil {
