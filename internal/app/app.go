@@ -51,6 +51,7 @@ type App struct {
 
 // Open does everything that comes before listening: each step's error says what is wrong and what to do.
 func Open(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
+	tuneMemory()
 	a := &App{Config: c, Clock: new(Clock), log: log, lookEvery: lookEvery, looked: c.look(), hearers: map[*tenant]bool{}}
 	defer func() {
 		if err != nil {
@@ -160,7 +161,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var wg sync.WaitGroup
-	for _, run := range []func(context.Context){a.feed.Run, a.trail.Run, a.runner.Run, a.watch} {
+	for _, run := range []func(context.Context){a.feed.Run, a.trail.Run, a.runner.Run, a.watch, settle} {
 		wg.Go(func() { run(background) })
 	}
 	for _, t := range a.current.Load().tenants {
