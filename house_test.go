@@ -81,6 +81,7 @@ var house = []struct {
 	{"internal/app", roof},
 	{"internal/dev/spa", roof},
 	{"internal/dev/orders", roof},
+	{"internal/dev/theft", roof},
 	{"internal/dev", roof},
 	{"holdfasttest", roof},
 	{"cmd/holdfast", roof},

@@ -24,6 +24,8 @@ func (l *landscape) writeContract() error {
 	}
 	doc := m{
 		"issuer": l.issuer(), "mtls_issuer": l.mtlsIssuer(), "admin_url": l.admin(), "mail_url": l.mail(),
+		"app_url": l.app(), "token_handler_url": l.tokenHandler() + "/demo", "gateway_url": l.api(), "api_url": l.mtlsAPI() + "/orders",
+		"theft_url": l.theft(), "backoffice_url": l.backoffice(), "upstream_url": l.orders(),
 		"ca_file": l.roots.servers.RootFile(),
 		"users":   []m{{"username": "alice@example.com", "password": l.Secrets.Alice}, {"username": "bob@example.com", "password": l.Secrets.Bob}},
 		"admin":   m{"token_file": l.path("admin.token")},
@@ -32,10 +34,13 @@ func (l *landscape) writeContract() error {
 				"cert_file": l.path("partners", "partner.pem"), "key_file": l.path("partners", "partner.key"), "scope": scopeRead, "resource": l.api(),
 				"redirect_uris": []string{"https://" + partnerName + "/callback"},
 			}),
+			"partner_opaque":   client("partner-opaque", m{"key_file": l.path("clients", "partner_jwt.jwk"), "scope": scopeRead, "resource": l.api()}),
 			"partner_jwt":      client("partner-jwt", m{"key_file": l.path("clients", "partner_jwt.jwk"), "scope": scopeRead, "resource": l.api()}),
 			"web_confidential": client("web-confidential", m{"client_secret": l.Secrets.Web, "redirect_uris": []string{l.app() + "/shop/callback"}, "scope": "openid profile email " + scopeRead, "resource": l.api()}),
 			"native_public":    client("native-public", m{"redirect_uris": []string{"http://127.0.0.1/callback"}, "scope": "openid profile email offline_access", "resource": l.api()}),
-			"spa":              client("spa", m{"app_url": l.app(), "key_file": l.path("clients", "spa.jwk"), "redirect_uris": []string{l.app() + "/callback"}, "scope": "openid profile email " + scopeRead}),
+			"spa":              client("spa", m{"app_url": l.app(), "key_file": l.path("clients", "spa.jwk"), "redirect_uris": []string{l.app() + "/callback"}, "scope": appScope}),
+			"spa_backoffice":   client("spa-backoffice", m{"app_url": l.backoffice(), "key_file": l.path("clients", "spa_backoffice.jwk"), "redirect_uris": []string{l.backoffice() + "/callback"}, "scope": appScope}),
+			"gateway":          client(gatewayName, m{"cert_file": l.path("partners", gatewayName+".pem"), "key_file": l.path("partners", gatewayName+".key"), "resource": l.orders()}),
 			"resource_server":  client("demo-api", m{"client_secret": l.Secrets.ResourceAS}),
 			"admin_cli":        client("admin-cli", m{"key_file": l.path("clients", "admin_cli.jwk"), "scope": adminScopes, "resource": l.admin()}),
 		},

@@ -84,7 +84,10 @@ func Run(ctx context.Context, c *app.Console, o Options) error {
 		return err
 	}
 	defer a.Close()
-	if err := a.ApplyFolder(ctx, &app.Console{Out: log, Err: log}, "main", l.path("objects")); err != nil {
+	if err := a.ApplyFolder(ctx, &app.Console{Out: log, Err: log}, tenant, l.path("objects")); err != nil {
+		return err
+	}
+	if err := l.serveSites(a); err != nil {
 		return err
 	}
 	catcher, err := l.startMail(logger)
@@ -92,6 +95,11 @@ func Run(ctx context.Context, c *app.Console, o Options) error {
 		return err
 	}
 	defer catcher.stop()
+	orders, err := l.startOrders(ctx, a.Clock.Now, logger)
+	if err != nil {
+		return err
+	}
+	defer orders.Close()
 	var failed error
 	err = a.Run(ctx, func() {
 		if failed = l.writeContract(); failed == nil {
@@ -166,16 +174,24 @@ const (
 	portMTLS
 	portAdmin
 	portMail
+	portSMTP
+	portOrders
 	ports
 )
 
-// Addresses of the landscape. No two services share a host, so that none sees the cookies of another.
-func (l *landscape) issuer() string     { return l.url("login", portPages) }
-func (l *landscape) mtlsIssuer() string { return l.url("mtls.login", portMTLS) }
-func (l *landscape) admin() string      { return l.url("admin", portAdmin) }
-func (l *landscape) mail() string       { return l.url("mail", portMail) }
-func (l *landscape) app() string        { return l.url("app", portPages) }
-func (l *landscape) api() string        { return l.url("api", portPages) }
+// Addresses of the landscape. No two services share a host, so that none sees the cookies of another; but the token
+// handler and the gateway do, because the one sets the cookie that the other opens.
+func (l *landscape) issuer() string       { return l.url("login", portPages) }
+func (l *landscape) mtlsIssuer() string   { return l.url("mtls.login", portMTLS) }
+func (l *landscape) admin() string        { return l.url("admin", portAdmin) }
+func (l *landscape) mail() string         { return l.url("mail", portMail) }
+func (l *landscape) app() string          { return l.url("app", portPages) }
+func (l *landscape) backoffice() string   { return l.url("backoffice", portPages) }
+func (l *landscape) theft() string        { return l.url("theft", portPages) }
+func (l *landscape) api() string          { return l.url("api", portPages) } // what tokens from outside are for
+func (l *landscape) mtlsAPI() string      { return l.url("mtls.api", portMTLS) }
+func (l *landscape) tokenHandler() string { return l.api() + "/apps" }
+func (l *landscape) orders() string       { return l.url("orders", portOrders) } // the API itself, behind the gateway
 
 func (l *landscape) url(name string, port int) string {
 	return fmt.Sprintf("https://%s.%s:%d", name, l.Host, l.Port+port)
@@ -186,7 +202,7 @@ func (l *landscape) address(port int) string { return fmt.Sprintf("127.0.0.1:%d"
 // hosts are all names that the server certificate covers.
 func (l *landscape) hosts() []string {
 	var all []string
-	for _, name := range []string{"login", "mtls.login", "admin", "mail"} {
+	for _, name := range []string{"login", "mtls.login", "admin", "mail", "app", "backoffice", "theft", "api", "mtls.api", "orders"} {
 		all = append(all, name+"."+l.Host)
 	}
 	return all

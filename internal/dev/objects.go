@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/holdfast-iam/holdfast/internal/dev/orders"
 	"github.com/holdfast-iam/holdfast/internal/keys"
 	"github.com/holdfast-iam/holdfast/oauth"
 )
@@ -12,8 +13,9 @@ import (
 // Names in the landscape.
 const (
 	partnerName = "partner.example"
-	scopeRead   = "orders.read"
-	scopeWrite  = "orders.write"
+	gatewayName = "gateway" // its client id, the common name of its certificate, and the name of its files
+	scopeRead   = orders.ScopeRead
+	scopeWrite  = orders.ScopeWrite
 )
 
 // m is an object as a file holds it.
@@ -28,7 +30,12 @@ func (l *landscape) writeObjects() error {
 	if err != nil {
 		return err
 	}
-	for name, docs := range map[string][]m{"apis": l.apis(), "clients": clients, "users": l.users()} {
+	apps, err := l.applications()
+	if err != nil {
+		return err
+	}
+	files := map[string][]m{"apis": l.apis(), "clients": clients, "users": l.users(), "applications": apps, "routes": l.routes()}
+	for name, docs := range files {
 		var text []byte
 		for _, d := range docs {
 			data, err := json.MarshalIndent(d, "", "  ")
@@ -51,7 +58,11 @@ func (l *landscape) apis() []m {
 	return []m{
 		{"kind": "scope", "name": scopeRead, "title": "Read your orders", "description": "Sees what you have ordered."},
 		{"kind": "scope", "name": scopeWrite, "title": "Place orders for you", "description": "Orders in your name."},
-		{"kind": "api", "resource": l.api(), "name": "Orders", "scopes": []string{scopeRead, scopeWrite}, "introspectors": []string{"demo-api"}},
+		{
+			"kind": "api", "resource": l.api(), "name": "Orders", "scopes": []string{scopeRead, scopeWrite},
+			"introspectors": []string{"demo-api", gatewayName}, "exchangers": []string{gatewayName},
+		},
+		{"kind": "api", "resource": l.orders(), "name": "Orders, behind the gateway", "scopes": []string{scopeRead, scopeWrite}},
 		{"kind": "api", "resource": l.admin(), "name": "Administration", "scopes": fields(adminScopes)},
 	}
 }
@@ -62,6 +73,10 @@ func (l *landscape) clients() ([]m, error) {
 		return nil, err
 	}
 	spa, err := l.clientKey("spa")
+	if err != nil {
+		return nil, err
+	}
+	backoffice, err := l.clientKey("spa_backoffice")
 	if err != nil {
 		return nil, err
 	}
@@ -95,8 +110,23 @@ func (l *landscape) clients() ([]m, error) {
 		},
 		{
 			"kind": "client", "client_id": "spa", "client_name": "Demo app", "token_endpoint_auth_method": oauth.AuthPrivateKeyJWT, "jwks": spa,
-			"grant_types": code, "redirect_uris": []string{l.app() + "/callback"}, "first_party": true,
-			"scope": "openid profile email " + scopeRead + " " + scopeWrite, "resources": resources, "dpop_bound_access_tokens": true,
+			"grant_types": code, "redirect_uris": []string{l.app() + "/callback"}, "post_logout_redirect_uris": []string{l.app() + "/"}, "first_party": true,
+			"scope": appScope, "resources": resources, "dpop_bound_access_tokens": true,
+		},
+		{
+			"kind": "client", "client_id": "spa-backoffice", "client_name": "Back office", "token_endpoint_auth_method": oauth.AuthPrivateKeyJWT, "jwks": backoffice,
+			"grant_types": code, "redirect_uris": []string{l.backoffice() + "/callback"}, "post_logout_redirect_uris": []string{l.backoffice() + "/"}, "first_party": true,
+			"scope": appScope, "resources": resources, "dpop_bound_access_tokens": true,
+		},
+		{
+			"kind": "client", "client_id": "partner-opaque", "client_name": "Partner with opaque tokens",
+			"token_endpoint_auth_method": oauth.AuthPrivateKeyJWT, "jwks": jwt, "grant_types": []string{oauth.GrantClientCredentials},
+			"scope": scopeRead + " " + scopeWrite, "resources": resources, "dpop_bound_access_tokens": true, "access_token_format": "opaque",
+		},
+		{
+			"kind": "client", "client_id": gatewayName, "client_name": "Gateway",
+			"token_endpoint_auth_method": oauth.AuthTLSClient, "tls_client_auth_subject_dn": "CN=" + gatewayName + ",O=Holdfast",
+			"grant_types": []string{oauth.GrantTokenExchange}, "resources": []string{l.orders()}, "tls_client_certificate_bound_access_tokens": true,
 		},
 		{
 			"kind": "client", "client_id": "demo-api", "client_name": "Orders API", "client_secret": l.Secrets.ResourceAS,

@@ -32,6 +32,9 @@ func (l *landscape) prepare(now time.Time) (err error) {
 	if _, _, err := l.roots.partners.Client("partner", pkix.Name{CommonName: partnerName, Organization: []string{"Holdfast"}}, nil, now); err != nil {
 		return err
 	}
+	if _, _, err := l.roots.partners.Client(gatewayName, pkix.Name{CommonName: gatewayName, Organization: []string{"Holdfast"}}, nil, now); err != nil {
+		return err
+	}
 	if _, err := os.Stat(l.path("ring.json")); errors.Is(err, fs.ErrNotExist) {
 		if _, err := keys.CreateRing(l.path("ring.json")); err != nil {
 			return err
@@ -90,11 +93,11 @@ key_ring: ring.json
 listeners:
   - name: pages            # people and ordinary clients; never asks for a certificate
     address: %[2]s
-    hosts: [login.%[1]s]
+    hosts: [login.%[1]s, api.%[1]s, app.%[1]s, backoffice.%[1]s, theft.%[1]s]
     tls: {certificate: ca/server.pem, key: ca/server.key}
   - name: mtls             # partners with certificates
     address: %[3]s
-    hosts: [mtls.login.%[1]s]
+    hosts: [mtls.login.%[1]s, mtls.api.%[1]s]
     tls: {certificate: ca/server.pem, key: ca/server.key}
     client_certificate: request
   - name: admin
@@ -109,6 +112,14 @@ tenants:
     display_name: Holdfast
     relying_party_id: %[1]s
     client_ca_files: [partners/root.pem]
+    token_handler:         # for browser applications; on the host of the gateway, which opens its cookies
+      url: %[10]s
+    gateway:
+      urls: [%[11]s, %[12]s]
+      client_id: gateway
+      certificate: partners/gateway.pem
+      key: partners/gateway.key
+      upstream_ca_files: [ca/root.pem]
 admin:
   token_file: admin.token
 mail:
@@ -117,8 +128,8 @@ mail:
   port: %[8]d
   tls: none
 log: {format: text}
-`, l.Host, l.address(portPages), l.address(portMTLS), l.address(portAdmin), l.issuer(), l.mtlsIssuer(), l.admin(), l.smtpPort(), l.dbURL)
+`, l.Host, l.address(portPages), l.address(portMTLS), l.address(portAdmin), l.issuer(), l.mtlsIssuer(), l.admin(), l.smtpPort(), l.dbURL,
+		l.tokenHandler(), l.api(), l.mtlsAPI())
 }
 
-// smtpPort is beyond the ports that people see.
-func (l *landscape) smtpPort() int { return l.Port + ports }
+func (l *landscape) smtpPort() int { return l.Port + portSMTP }
