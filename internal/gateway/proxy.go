@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -44,6 +46,7 @@ func (c *call) forward(w http.ResponseWriter, r *http.Request, g *generation, to
 	proxy := &httputil.ReverseProxy{
 		Transport:  withContext{ctx, g.transport},
 		BufferPool: &c.buffers,
+		ErrorLog:   silent, // what it would say is in the record of the request
 		Rewrite:    func(p *httputil.ProxyRequest) { c.rewrite(p.Out, headers) },
 		ModifyResponse: func(answer *http.Response) error {
 			timer.Stop()
@@ -55,6 +58,8 @@ func (c *call) forward(w http.ResponseWriter, r *http.Request, g *generation, to
 	proxy.ServeHTTP(w, r.WithContext(ctx))
 	return failure
 }
+
+var silent = log.New(io.Discard, "", 0)
 
 // withContext sends requests with a context that no proxy has hung its ears on: informational answers of an upstream
 // (103) are not passed on, since their headers would replace ours.

@@ -1,0 +1,4 @@
+package gateway
+
+// Normalise is normalise, for tests and fuzzing.
+var Normalise = normalise

@@ -1,0 +1,307 @@
+package gateway_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/internal/tokens"
+	"github.com/holdfast-iam/holdfast/oauth"
+)
+
+// soon is what open requests have to end within: a second, and some for a busy machine.
+const soon = 1500 * time.Millisecond
+
+// events answers with an event and then keeps the answer open, and tells when it is over.
+func (r *rig) events() (over chan struct{}) {
+	over = make(chan struct{}, 10)
+	r.does(func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, "data: one\n\n")
+		_ = http.NewResponseController(w).Flush()
+		<-q.Context().Done()
+		over <- struct{}{}
+	})
+	return over
+}
+
+// opened is a stream of events whose first event has arrived.
+func opened(t *testing.T, c *http.Client, q *http.Request) *bufio.Reader {
+	t.Helper()
+	a, err := c.Do(q.WithContext(ctxFor(t, 20*time.Second)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = a.Body.Close() })
+	body := bufio.NewReader(a.Body)
+	if line, err := body.ReadString('\n'); err != nil || line != "data: one\n" {
+		t.Fatalf("%d: %q, %v", a.StatusCode, line, err)
+	}
+	return body
+}
+
+// ends requires that a reader breaks off within a second of what is done.
+func ends(t *testing.T, body io.Reader, do func()) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { _, err := io.Copy(io.Discard, body); done <- err }()
+	select {
+	case err := <-done:
+		t.Fatalf("over before its time: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	do()
+	at := time.Now()
+	select {
+	case err := <-done:
+		if took := time.Since(at); took > soon {
+			t.Errorf("ended after %v", took)
+		}
+		if err == nil {
+			t.Error("ended as if it were whole")
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("still open")
+	}
+}
+
+// An open stream ends within a second of whatever ends its token or its session, on every database, and the API notices.
+func TestRevocationEndsStreams(t *testing.T) {
+	engines(t, func(t *testing.T, r *rig) {
+		over := r.events()
+		client, partner := r.client(t, nil), r.client(t, &r.partner.KeyPair)
+		x5t := oauth.Confirmation{X5T: r.partner.X5T()}
+		event := func(kind string, key func(c *tokens.Claims) string) func(*tokens.Claims) func(*store.Tx) error {
+			return func(c *tokens.Claims) func(*store.Tx) error {
+				return func(tx *store.Tx) error {
+					return tx.AddEvent(store.Event{Kind: kind, Key: key(c), NotBefore: r.now().Add(time.Second), ExpiresAt: r.now().Add(2 * time.Second)})
+				}
+			}
+		}
+		for name, end := range map[string]func(c *tokens.Claims) func(*store.Tx) error{
+			"grant": func(c *tokens.Claims) func(*store.Tx) error {
+				return func(tx *store.Tx) error { return tx.RevokeGrant(c.GrantID, tx.Now.Add(time.Hour)) }
+			},
+			"token":       event(store.EventJTI, func(c *tokens.Claims) string { return c.ID }),
+			"session":     event(store.EventSession, func(c *tokens.Claims) string { return c.SessionID }),
+			"certificate": event(store.EventCertificate, func(c *tokens.Claims) string { return c.Confirmation.X5T }),
+			"client":      event(store.EventClient, func(c *tokens.Claims) string { return c.ClientID }),
+		} {
+			t.Run(name, func(t *testing.T) {
+				time.Sleep(50 * time.Millisecond)
+				token, claims := r.issue(t, pass{client: "partner", bound: x5t, opaque: name == "grant"})
+				q := newRequest(t, "GET", r.mtls+"/orders", "")
+				q.Header.Set("Authorization", "Bearer "+token)
+				ends(t, opened(t, partner, q), func() { r.write(t, end(claims)) })
+				<-over
+				if a := send(t, partner, q); a.StatusCode != 401 {
+					t.Errorf("afterwards: %d", a.StatusCode)
+				}
+				eventually(t, "the end is recorded", func() bool { return r.refusal(t).code == "invalid_token" })
+				r.pass(3 * time.Second) // beyond what revokes everything of that client
+			})
+		}
+		t.Run("session of the application", func(t *testing.T) {
+			cookie, s := r.cookie(t, "demo", "alice", false)
+			ends(t, opened(t, client, fromPage(newRequest(t, "GET", r.origin+"/orders", ""), cookie)), func() {
+				r.write(t, func(tx *store.Tx) error { _, err := tx.EndAppSession(s.Record.ID); return err })
+			})
+			<-over
+		})
+	})
+}
+
+// Somebody else's revocation ends nothing.
+func TestOthersStreamsStayOpen(t *testing.T) {
+	r := landscape(t)
+	r.events()
+	partner := r.client(t, &r.partner.KeyPair)
+	q := r.certified(t, "GET", "/orders", pass{})
+	body := opened(t, partner, q)
+	_, other := r.issue(t, pass{client: "partner", bound: oauth.Confirmation{X5T: r.partner.X5T()}})
+	r.write(t, func(tx *store.Tx) error { return tx.RevokeGrant(other.GrantID, tx.Now.Add(time.Hour)) })
+	time.Sleep(700 * time.Millisecond)
+	ends(t, body, func() {
+		c, err := r.minter.Inspect(t.Context(), strings.TrimPrefix(q.Header.Get("Authorization"), "Bearer "))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		r.write(t, func(tx *store.Tx) error { return tx.RevokeGrant(c.GrantID, tx.Now.Add(time.Hour)) })
+	})
+}
+
+// A stream ends with its token, and where nothing is heard and nobody can be asked.
+func TestStreamsEndWithTheTokenAndInTheDark(t *testing.T) {
+	t.Run("expiry", func(t *testing.T) {
+		r := landscape(t)
+		r.events()
+		body := opened(t, r.client(t, &r.partner.KeyPair), r.certified(t, "GET", "/orders", pass{}))
+		r.pass(5*time.Minute - 300*time.Millisecond)
+		time.Sleep(2 * time.Second) // the next look
+		if _, err := io.Copy(io.Discard, body); err == nil {
+			t.Error("ended as if it were whole")
+		}
+	})
+	t.Run("deaf", func(t *testing.T) {
+		r := landscape(t)
+		r.events()
+		body := opened(t, r.client(t, &r.partner.KeyPair), r.certified(t, "GET", "/orders", pass{}))
+		r.deaf()
+		r.pass(6 * time.Second)
+		asked := r.asked.Load()
+		eventually(t, "the issuer is asked", func() bool { return r.asked.Load() > asked })
+		r.broken.Store(true)
+		if _, err := io.Copy(io.Discard, body); err == nil {
+			t.Error("ended as if it were whole")
+		}
+	})
+}
+
+// A client that does not read keeps nothing open: neither here nor at the API.
+func TestRevocationReachesWhoDoesNotRead(t *testing.T) {
+	r := landscape(t)
+	over := make(chan struct{})
+	r.does(func(w http.ResponseWriter, q *http.Request) {
+		defer close(over)
+		for q.Context().Err() == nil {
+			if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+				return
+			}
+		}
+	})
+	token, claims := r.issue(t, pass{client: "partner", bound: oauth.Confirmation{X5T: r.partner.X5T()}})
+	a := r.raw(t, "GET /orders HTTP/1.1\r\nHost: "+strings.TrimPrefix(r.mtls, "https://")+"\r\nAuthorization: Bearer "+token+"\r\n\r\n")
+	if a.StatusCode != 200 {
+		t.Fatal(a.Status)
+	}
+	time.Sleep(200 * time.Millisecond) // until all buffers are full
+	r.write(t, func(tx *store.Tx) error { return tx.RevokeGrant(claims.GrantID, tx.Now.Add(time.Hour)) })
+	select {
+	case <-over:
+	case <-time.After(soon + time.Second):
+		t.Error("the API still writes")
+	}
+}
+
+// dialSocket opens a WebSocket as a browser does.
+func (r *rig) dialSocket(t *testing.T, path string, header ...string) (net.Conn, *http.Response, *bufio.Reader) {
+	t.Helper()
+	c, err := tls.Dial("tcp", "127.0.0.1:"+r.port(), &tls.Config{InsecureSkipVerify: true, ServerName: "api.holdfast.localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n\r\n", path, strings.TrimPrefix(r.origin, "https://"), strings.Join(header, "\r\n"))
+	from := bufio.NewReader(c)
+	a, err := http.ReadResponse(from, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, a, from
+}
+
+// echoSocket is an API that takes every WebSocket and sends back what it gets.
+func echoSocket(w http.ResponseWriter, q *http.Request) {
+	c, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, err.Error(), 500)
+		return
+	}
+	defer c.Close()
+	fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+	_ = rw.Flush()
+	_, _ = io.Copy(c, rw)
+}
+
+// A WebSocket cannot carry the custom header, so its Origin decides; it works both ways and ends with the session.
+func TestRFC6455_WebSocket(t *testing.T) {
+	r := landscape(t)
+	r.does(echoSocket)
+	cookie, s := r.cookie(t, "demo", "alice", false)
+	for name, c := range map[string]struct {
+		path   string
+		header []string
+		status int
+	}{
+		"of another origin":   {"/orders", []string{"Cookie: " + cookie.String(), "Origin: https://evil.holdfast.localhost", "Token-Handler-Version: 1"}, 403},
+		"without an origin":   {"/orders", []string{"Cookie: " + cookie.String()}, 403},
+		"without a session":   {"/orders", []string{"Origin: " + spa}, 401},
+		"where there is none": {"/spa", []string{"Cookie: " + cookie.String(), "Origin: " + spa}, 400},
+	} {
+		if _, a, _ := r.dialSocket(t, c.path, c.header...); a.StatusCode != c.status {
+			t.Errorf("%s: %d, want %d", name, a.StatusCode, c.status)
+		}
+	}
+	socket, a, from := r.dialSocket(t, "/orders", "Cookie: "+cookie.String(), "Origin: "+spa)
+	if a.StatusCode != 101 || a.Header.Get("Sec-WebSocket-Accept") == "" {
+		t.Fatal(a.Status)
+	}
+	if got := r.last(t).Header; got.Get("Cookie") != "" || got.Get("Origin") != "" || !strings.HasPrefix(got.Get("Authorization"), "Bearer ey") || got.Get("Sec-WebSocket-Key") == "" {
+		t.Errorf("the API got %v", got)
+	}
+	for _, said := range []string{"hello", "again"} {
+		if _, err := io.WriteString(socket, said); err != nil {
+			t.Fatal(err)
+		}
+		heard := make([]byte, len(said))
+		if _, err := io.ReadFull(from, heard); err != nil || string(heard) != said {
+			t.Fatalf("%q, %v", heard, err)
+		}
+	}
+	at := time.Now()
+	r.write(t, func(tx *store.Tx) error { _, err := tx.EndAppSession(s.Record.ID); return err })
+	if n, err := io.Copy(io.Discard, from); n > 0 {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if took := time.Since(at); took > soon {
+		t.Errorf("ended after %v", took)
+	}
+}
+
+// Bodies flow both ways at once, and neither the deadlines of the server nor the timeout of the route end them.
+func TestBodiesStream(t *testing.T) {
+	r := landscape(t)
+	r.does(func(w http.ResponseWriter, q *http.Request) {
+		rc := http.NewResponseController(w)
+		_ = rc.EnableFullDuplex()
+		_ = rc.Flush()
+		lines := bufio.NewScanner(q.Body)
+		for lines.Scan() {
+			fmt.Fprintf(w, "got %s\n", lines.Text())
+			_ = rc.Flush()
+		}
+	})
+	cookie, _ := r.cookie(t, "demo", "alice", false)
+	body, in := io.Pipe()
+	q := fromPage(newRequest(t, "POST", r.origin+"/spa", ""), cookie)
+	q.Body, q.ContentLength, q.GetBody = body, -1, nil
+	client := r.client(t, nil)
+	client.Transport.(*http.Transport).ForceAttemptHTTP2 = true
+	go func() { fmt.Fprintln(in, "0") }()
+	a, err := client.Do(q.WithContext(context.WithoutCancel(t.Context())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	heard := bufio.NewReader(a.Body)
+	for i := range 4 {
+		line, err := heard.ReadString('\n')
+		if err != nil || line != fmt.Sprintf("got %d\n", i) {
+			t.Fatalf("%q, %v", line, err)
+		}
+		time.Sleep(400 * time.Millisecond) // longer than the route's timeout in all
+		fmt.Fprintln(in, i+1)
+	}
+	_ = in.Close()
+}
