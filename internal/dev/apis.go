@@ -41,23 +41,25 @@ func (l *landscape) applications() ([]m, error) {
 	return all, nil
 }
 
-// routes are the ways to the orders, for browsers and for everybody else.
+// routes are the ways to the orders: one for the demo app, partners and other clients, and one for the back office, whose
+// sessions are others.
 func (l *landscape) routes() []m {
-	route := func(name, scope string, more m) m {
-		r := m{
-			"kind": "route", "name": name, "hosts": []string{l.api(), l.mtlsAPI()}, "path": "/orders", "upstream": l.orders(),
-			"credentials": []string{"cookie", "dpop", "certificate"}, "application": "demo",
-			"audience": l.api(), "scopes": []string{scope}, "upstream_audience": l.orders(),
+	var all []m
+	add := func(name, path, app string, credentials ...string) {
+		for _, to := range []struct {
+			name, scope string
+			methods     []string
+		}{{name, scopeRead, []string{"GET", "HEAD"}}, {name + "-write", scopeWrite, []string{"POST"}}} {
+			all = append(all, m{
+				"kind": "route", "name": to.name, "hosts": []string{l.api(), l.mtlsAPI()}, "path": path, "strip_prefix": true, "upstream": l.orders() + "/orders",
+				"methods": to.methods, "credentials": credentials, "application": app, "websocket": to.scope == scopeRead,
+				"audience": l.api(), "scopes": []string{to.scope}, "upstream_audience": l.orders(),
+			})
 		}
-		for name, value := range more {
-			r[name] = value
-		}
-		return r
 	}
-	return []m{
-		route("orders", scopeRead, m{"methods": []string{"GET", "HEAD"}, "websocket": true}),
-		route("orders-write", scopeWrite, m{"methods": []string{"POST"}}),
-	}
+	add("orders", "/orders", "demo", "cookie", "dpop", "certificate")
+	add("backoffice", "/backoffice/orders", "backoffice", "cookie")
+	return all
 }
 
 // startOrders serves the demo API to the gateway, and to nobody else.

@@ -72,21 +72,17 @@ func (l *landscape) clients() ([]m, error) {
 	if err != nil {
 		return nil, err
 	}
-	spa, err := l.clientKey("spa")
-	if err != nil {
-		return nil, err
-	}
-	backoffice, err := l.clientKey("spa_backoffice")
-	if err != nil {
-		return nil, err
-	}
 	cli, err := l.clientKey("admin_cli")
+	if err != nil {
+		return nil, err
+	}
+	apps, err := l.appClients()
 	if err != nil {
 		return nil, err
 	}
 	resources := []string{l.api()}
 	code := []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}
-	return []m{
+	return append(apps, []m{
 		{
 			"kind": "client", "client_id": "partner-mtls", "client_name": "Partner with a certificate",
 			"token_endpoint_auth_method": oauth.AuthTLSClient, "tls_client_auth_subject_dn": "CN=" + partnerName + ",O=Holdfast",
@@ -109,16 +105,6 @@ func (l *landscape) clients() ([]m, error) {
 			"scope": "openid profile email offline_access " + scopeRead, "resources": resources, "dpop_bound_access_tokens": true,
 		},
 		{
-			"kind": "client", "client_id": "spa", "client_name": "Demo app", "token_endpoint_auth_method": oauth.AuthPrivateKeyJWT, "jwks": spa,
-			"grant_types": code, "redirect_uris": []string{l.app() + "/callback"}, "post_logout_redirect_uris": []string{l.app() + "/"}, "first_party": true,
-			"scope": appScope, "resources": resources, "dpop_bound_access_tokens": true,
-		},
-		{
-			"kind": "client", "client_id": "spa-backoffice", "client_name": "Back office", "token_endpoint_auth_method": oauth.AuthPrivateKeyJWT, "jwks": backoffice,
-			"grant_types": code, "redirect_uris": []string{l.backoffice() + "/callback"}, "post_logout_redirect_uris": []string{l.backoffice() + "/"}, "first_party": true,
-			"scope": appScope, "resources": resources, "dpop_bound_access_tokens": true,
-		},
-		{
 			"kind": "client", "client_id": "partner-opaque", "client_name": "Partner with opaque tokens",
 			"token_endpoint_auth_method": oauth.AuthPrivateKeyJWT, "jwks": jwt, "grant_types": []string{oauth.GrantClientCredentials},
 			"scope": scopeRead + " " + scopeWrite, "resources": resources, "dpop_bound_access_tokens": true, "access_token_format": "opaque",
@@ -136,7 +122,28 @@ func (l *landscape) clients() ([]m, error) {
 			"kind": "client", "client_id": "admin-cli", "client_name": "Administration", "token_endpoint_auth_method": oauth.AuthPrivateKeyJWT,
 			"jwks": cli, "grant_types": []string{oauth.GrantClientCredentials}, "scope": adminScopes, "resources": []string{l.admin()}, "dpop_bound_access_tokens": true,
 		},
-	}, nil
+	}...), nil
+}
+
+// appClients are the clients that browser applications are.
+func (l *landscape) appClients() ([]m, error) {
+	var all []m
+	for _, app := range []struct{ id, key, name, origin string }{
+		{"spa", "spa", "Demo app", l.app()},
+		{"spa-backoffice", "spa_backoffice", "Back office", l.backoffice()},
+	} {
+		key, err := l.clientKey(app.key)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m{
+			"kind": "client", "client_id": app.id, "client_name": app.name, "token_endpoint_auth_method": oauth.AuthPrivateKeyJWT, "jwks": key,
+			"grant_types":   []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken},
+			"redirect_uris": []string{app.origin + "/callback"}, "post_logout_redirect_uris": []string{app.origin + "/"}, "first_party": true,
+			"scope": appScope, "resources": []string{l.api()}, "dpop_bound_access_tokens": true,
+		})
+	}
+	return all, nil
 }
 
 func (l *landscape) users() []m {

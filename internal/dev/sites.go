@@ -22,7 +22,7 @@ func (l *landscape) serveSites(a *app.App) error {
 	links := []spa.Link{{URL: l.theft() + "/", Text: "Be the thief"}, {URL: l.mail() + "/", Text: "Caught mail"}, {URL: l.issuer() + "/account", Text: "Your account"}}
 	for host, s := range map[string]spa.App{
 		"app":        {Name: "Demo app", TokenHandler: l.tokenHandler() + "/demo", API: l.api() + "/orders", Links: links},
-		"backoffice": {Name: "Back office", TokenHandler: l.tokenHandler() + "/backoffice", API: l.api() + "/orders", Links: links},
+		"backoffice": {Name: "Back office", TokenHandler: l.tokenHandler() + "/backoffice", API: l.api() + "/backoffice/orders", Links: links},
 	} {
 		h, err := spa.New(s)
 		if err != nil {

@@ -44,9 +44,10 @@ function show(reason) {
 const shown = [["sub", "Subject"], ["acr", "Assurance"], ["amr", "Method"], ["auth_time", "Since"]];
 
 function showUser(claims) {
-  const name = claims.name ?? claims.preferred_username ?? claims.email ?? claims.sub ?? "Signed in";
+  const name = claims.name ?? claims.preferred_username ?? claims.email ?? "Signed in";
   byId("app-user").textContent = name;
-  byId("app-initial").textContent = name.slice(0, 1).toUpperCase();
+  byId("app-user").dataset.subject = claims.sub ?? "";
+  byId("app-initial").textContent = name === "Signed in" ? "✓" : name.slice(0, 1).toUpperCase();
   byId("app-email").textContent = claims.email && claims.email !== name ? claims.email : "";
   const rows = [];
   for (const [claim, label] of shown) {
