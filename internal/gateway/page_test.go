@@ -56,30 +56,7 @@ func TestPagesAreRefusedInTheirWay(t *testing.T) {
 		"cookie on a route for tokens":    {page("GET", "/proof"), 401, "invalid_token"},
 		"upgrade where there is none":     {edited("GET", "/spa", func(h http.Header) { h.Set("Upgrade", "websocket"); h.Set("Connection", "Upgrade") }), 400, "invalid_request"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			before := r.count()
-			a := send(t, client, c.q)
-			var body map[string]string
-			if c.code != "" && a.body != "" && json.Unmarshal([]byte(a.body), &body) != nil {
-				t.Errorf("body %q", a.body)
-			}
-			if a.StatusCode != c.status || a.body != "" && body["code"]+body["error"] != c.code {
-				t.Errorf("%d %s, want %d %s", a.StatusCode, a.body, c.status, c.code)
-			}
-			if c.status != 200 && (r.count() != before || r.refusal(t).code != c.code) {
-				t.Errorf("the API has seen %d more, recorded %+v", r.count()-before, r.refusal(t))
-			}
-			if body["code"] != "" && (a.Header.Get("Content-Type") != "application/json" || body["error_code"] != c.code || body["message"] == "") {
-				t.Errorf("%s: %s", a.Header.Get("Content-Type"), a.body)
-			}
-			origin := c.q.Header.Get("Origin")
-			if got := a.Header.Values("Access-Control-Allow-Origin"); body["code"] != "" && origin == spa && (len(got) != 1 || got[0] != spa) || origin != spa && len(got) > 0 {
-				t.Errorf("allowed origin %q for %q", got, origin)
-			}
-			if got := a.Header.Get("WWW-Authenticate"); body["code"] != "" && c.status == 401 && got != `Bearer error="invalid_token"` {
-				t.Errorf("challenge %q", got)
-			}
-		})
+		t.Run(name, func(t *testing.T) { r.wantPage(t, client, c.q, c.status, c.code) })
 	}
 	t.Run("ended", func(t *testing.T) {
 		r.write(t, func(tx *store.Tx) error { _, err := tx.EndAppSession(session.Record.ID); return err })
@@ -88,6 +65,33 @@ func TestPagesAreRefusedInTheirWay(t *testing.T) {
 			t.Error(a.body)
 		}
 	})
+}
+
+// wantPage sends what a page sends, and looks at what the page may read of the answer.
+func (r *rig) wantPage(t *testing.T, client *http.Client, q *http.Request, status int, code string) {
+	t.Helper()
+	before := r.count()
+	a := send(t, client, q)
+	var body map[string]string
+	if code != "" && a.body != "" && json.Unmarshal([]byte(a.body), &body) != nil {
+		t.Errorf("body %q", a.body)
+	}
+	if a.StatusCode != status || a.body != "" && body["code"]+body["error"] != code {
+		t.Errorf("%d %s, want %d %s", a.StatusCode, a.body, status, code)
+	}
+	if status != 200 && (r.count() != before || r.refusal(t).code != code) {
+		t.Errorf("the API has seen %d more, recorded %+v", r.count()-before, r.refusal(t))
+	}
+	if body["code"] != "" && (a.Header.Get("Content-Type") != "application/json" || body["error_code"] != code || body["message"] == "") {
+		t.Errorf("%s: %s", a.Header.Get("Content-Type"), a.body)
+	}
+	origin := q.Header.Get("Origin")
+	if got := a.Header.Values("Access-Control-Allow-Origin"); body["code"] != "" && origin == spa && (len(got) != 1 || got[0] != spa) || origin != spa && len(got) > 0 {
+		t.Errorf("allowed origin %q for %q", got, origin)
+	}
+	if got := a.Header.Get("WWW-Authenticate"); body["code"] != "" && status == 401 && got != `Bearer error="invalid_token"` {
+		t.Errorf("challenge %q", got)
+	}
 }
 
 // The preflight tells pages of the application, and no others, which methods the routes have.

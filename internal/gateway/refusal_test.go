@@ -168,16 +168,20 @@ func TestRFC6750_3_Challenges(t *testing.T) {
 			t.Errorf("%d %s", a.StatusCode, line)
 		}
 	})
-	t.Run("another audience", func(t *testing.T) {
-		q := r.certified(t, "GET", "/orders", pass{})
-		inside := send(t, partner, q)
-		if inside.StatusCode != 200 {
-			t.Fatal(inside.Status)
-		}
-		q = newRequest(t, "GET", r.mtls+"/orders", "")
-		q.Header.Set("Authorization", r.last(t).Header.Get("Authorization"))
-		r.wantRefusal(t, partner, q, refusal{401, "invalid_token", []string{bearerInvalid, "DPoP "}})
-	})
+}
+
+// RFC 9068 §4: the token that the API gets is for the API alone, even for somebody who has the certificate.
+func TestRFC9068_4_TokenOfTheHopOutside(t *testing.T) {
+	r := landscape(t)
+	partner := r.client(t, &r.partner.KeyPair)
+	q := r.certified(t, "GET", "/orders", pass{})
+	inside := send(t, partner, q)
+	if inside.StatusCode != 200 {
+		t.Fatal(inside.Status)
+	}
+	q = newRequest(t, "GET", r.mtls+"/orders", "")
+	q.Header.Set("Authorization", r.last(t).Header.Get("Authorization"))
+	r.wantRefusal(t, partner, q, refusal{401, "invalid_token", []string{bearerInvalid, "DPoP "}})
 }
 
 // proofBy puts a proof on a request.
