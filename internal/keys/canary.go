@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/store"
@@ -130,16 +132,37 @@ func (r *Ring) rewrap(place, sealed []byte) ([]byte, error) {
 }
 
 // CheckUnused refuses while anything in the database still needs the ring key: what is sealed (rewrap first), hashed
-// secrets of clients (their owners have to get new ones), and what people hold, such as sessions (wait for its end).
+// secrets of clients (their owners have to get new ones: the first are named), and what people hold, such as sessions
+// (wait for its end).
 func CheckUnused(ctx context.Context, db *store.DB, id string) error {
 	uses, err := db.RingUse(ctx, id)
 	if err != nil {
 		return err
 	}
 	var found []error
-	for what, n := range uses {
-		found = append(found, fmt.Errorf("key %s is still needed for %d %s", id, n, what))
+	for _, what := range slices.Sorted(maps.Keys(uses)) {
+		which := ""
+		if what == store.HashedObjects {
+			if which, err = named(ctx, db, id, uses[what]); err != nil {
+				return err
+			}
+		}
+		found = append(found, fmt.Errorf("key %s is still needed for %d %s%s", id, uses[what], what, which))
 	}
-	slices.SortFunc(found, func(a, b error) int { return slices.Compare([]byte(a.Error()), []byte(b.Error())) })
 	return errors.Join(found...)
+}
+
+const namedAtMost = 10
+
+// named lists the objects that need a key.
+func named(ctx context.Context, db *store.DB, id string, of int64) (string, error) {
+	names, err := db.RingObjects(ctx, id, namedAtMost)
+	if err != nil {
+		return "", err
+	}
+	text := ": " + strings.Join(names, ", ")
+	if more := of - int64(len(names)); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text, nil
 }

@@ -1,6 +1,7 @@
 package keys_test
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -82,7 +83,7 @@ func renewal(t *testing.T, db *store.DB) {
 		t.Fatalf("%d rewrapped again, %v", n, err)
 	}
 	err = keys.CheckUnused(t.Context(), db, old)
-	if err == nil || !strings.Contains(err.Error(), "1 objects with hashed secrets") || strings.Contains(err.Error(), "sealed") {
+	if err == nil || !strings.Contains(err.Error(), "1 objects with hashed secrets: client c of t") || strings.Contains(err.Error(), "sealed") {
 		t.Fatalf("unused: %v", err)
 	}
 	must(t, db.For("t").Write(t.Context(), func(tx *store.Tx) error { return tx.DeleteObject("client", "c", -1) }))
@@ -104,6 +105,23 @@ func renewal(t *testing.T, db *store.DB) {
 		}
 		return err
 	}))
+}
+
+func TestDropNamesTheFirstTenClients(t *testing.T) {
+	db, ring := storetest.Open(t), keys.NewRing()
+	must(t, db.For("t").Write(t.Context(), func(tx *store.Tx) error {
+		for i := range 12 {
+			body := []byte(`{"secrets":[{"hash":"` + ring.Hash("secret") + `"}]}`)
+			if _, err := tx.PutObject(store.Object{Kind: "client", Name: fmt.Sprintf("c%02d", i), Body: body}, -1); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	err := keys.CheckUnused(t.Context(), db, ring.ActiveID())
+	if err == nil || !strings.Contains(err.Error(), "12 objects with hashed secrets: client c00 of t, ") || !strings.HasSuffix(err.Error(), ", client c09 of t and 2 more") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestDropIsRefusedWhileInUse(t *testing.T) {

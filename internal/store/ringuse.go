@@ -19,6 +19,28 @@ func (tx *Tx) Settings() ([]Setting, error) {
 	}, "SELECT name, value FROM settings WHERE tenant = $1 ORDER BY name", tx.tenant)
 }
 
+// HashedObjects is what RingUse calls the objects that RingObjects names.
+const HashedObjects = "objects with hashed secrets"
+
+func hashedUnder(id string) string { return `%"` + id + `:%` }
+
+// RingObjects names the first objects, of all tenants together, that hold something hashed under a key of the master
+// ring: "<kind> <name> of <tenant>".
+func (db *DB) RingObjects(ctx context.Context, id string, limit int) (names []string, err error) {
+	err = db.Read(ctx, func(tx *Tx) (err error) {
+		names, err = all(tx, func(s scanner) (string, error) {
+			var tenant, kind, name string
+			err := s.Scan(&tenant, &kind, &name)
+			return kind + " " + name + " of " + tenant, err
+		}, "SELECT tenant, kind, name FROM objects WHERE body LIKE $1 ORDER BY tenant, kind, name LIMIT $2", hashedUnder(id), limit)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list uses of ring key: %w", err)
+	}
+	return names, nil
+}
+
 // RingUse counts, for all tenants together and by what they are, the records that hold something sealed or hashed
 // under a key of the master ring: sealed values begin with its id, hashes with its id and a colon. Kinds without any
 // are left out.
@@ -33,7 +55,7 @@ func (db *DB) RingUse(ctx context.Context, id string) (map[string]int64, error) 
 			{"sealed settings", "SELECT COUNT(*) FROM settings WHERE substr(value, 1, 8) = $1", []byte(id)},
 			{"sealed signing keys", "SELECT COUNT(*) FROM signing_keys WHERE substr(sealed, 1, 8) = $1", []byte(id)},
 			// The hashes and sealed keys of an object are in its JSON.
-			{"objects with hashed secrets", "SELECT COUNT(*) FROM objects WHERE body LIKE $1", `%"` + id + `:%`},
+			{HashedObjects, "SELECT COUNT(*) FROM objects WHERE body LIKE $1", hashedUnder(id)},
 			{"sessions of applications", "SELECT COUNT(*) FROM app_sessions WHERE substr(sealed, 1, 8) = $1", []byte(id)},
 			{"sessions", "SELECT COUNT(*) FROM sessions WHERE substr(secret_hash, 1, 9) = $1", id + ":"},
 			{"codes", "SELECT COUNT(*) FROM codes WHERE substr(secret_hash, 1, 9) = $1", id + ":"},

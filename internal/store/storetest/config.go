@@ -102,6 +102,11 @@ func testRingUse(t *testing.T, b *bench) {
 	}
 	same(t, uses, map[string]int64{"sealed settings": 1, "sealed signing keys": 1, "objects with hashed secrets": 1, "codes": 1,
 		"sessions of applications": 1})
+	names, err := b.For("").RingObjects(t.Context(), id, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, names, []string{object("a", "").Kind + " a of " + b.Tenant()})
 }
 
 func testSigningKeys(t *testing.T, b *bench) {
