@@ -85,7 +85,6 @@ type rig struct {
 	*resource.Verifier
 	clock  *resourcetest.Clock
 	signer *jose.Signer
-	n      int
 }
 
 func newRig(t *testing.T, change func(*resource.Config)) *rig {

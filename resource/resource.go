@@ -177,15 +177,15 @@ func (c *Config) setDefaults() {
 func (c *Config) check() error {
 	switch {
 	case c.Audience == "":
-		return errors.New("Audience is empty: it is what tokens for this API carry in aud")
+		return errors.New("no Audience: it is what tokens for this API carry in aud")
 	case len(c.Issuers) == 0:
-		return errors.New("Issuers is empty: name whose tokens are accepted")
+		return errors.New("no Issuers: name whose tokens are accepted")
 	case len(c.Origins) == 0:
-		return errors.New("Origins is empty and Audience is no URL: name the URL under which clients reach this API")
+		return errors.New("no Origins, and Audience is no URL: name the one under which clients reach this API")
 	case c.Leeway < 0 || c.Leeway > MaxLeeway:
-		return fmt.Errorf("Leeway is not between 0 and %v", MaxLeeway)
+		return fmt.Errorf("a Leeway that is not between 0 and %v", MaxLeeway)
 	case c.MaxStale < 0:
-		return errors.New("MaxStale is negative")
+		return errors.New("a negative MaxStale")
 	}
 	for _, issuer := range c.Issuers {
 		if u, err := secureURL(issuer, true); err != nil || u.RawQuery != "" || u.ForceQuery {
