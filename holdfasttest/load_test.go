@@ -77,11 +77,12 @@ var loadCases = []loadCase{
 		_, err := c.tokens(loadIssuer, clientForm(), c.withSecret("opaque"))
 		return err
 	}},
-	{"introspection, opaque", 1, 0, 0, 0.06, (*loader).introspect},
+	{"introspection, opaque, known", 1, 0, 0, 0.06, (*loader).introspect},
+	{"introspection, opaque, with its issue", 2, 0, 0, 0.16, func(c *loader) error { c.token = ""; return c.introspect() }},
 	{"refresh, bound by certificate", 1, 1, 0, 0.25, (*loader).refreshBound},
 	{"refresh, bound by DPoP", 1, 1, 1, 0, (*loader).refreshDPoP},
-	{"code flow, certificate", 2, 2, 0, 0.60, func(c *loader) error { _, err := c.byCertificate("partner", true); return err }},
-	{"code flow, secret and DPoP", 2, 2, 1, 0, func(c *loader) error { _, err := c.byDPoP(true); return err }},
+	{"code flow, certificate", 2, 2, 0, 0.60, func(c *loader) error { _, err := c.byCertificate(); return err }},
+	{"code flow, secret and DPoP", 2, 2, 1, 0, func(c *loader) error { _, err := c.byDPoP(); return err }},
 }
 
 func (c *loader) ok(path string) error {
@@ -102,7 +103,7 @@ func (c *loader) byAssertion(change ...func(*http.Request)) error {
 	return err
 }
 
-// introspect asks about a token that is asked about for the first or the second time in turns.
+// introspect asks about a token that was asked about before.
 func (c *loader) introspect() error {
 	if c.token == "" {
 		a, err := c.tokens(loadIssuer, clientForm(), c.withSecret("opaque"))
@@ -120,7 +121,7 @@ func (c *loader) introspect() error {
 
 func (c *loader) refreshBound() error {
 	if c.refresh == "" {
-		a, err := c.byCertificate("partner", true)
+		a, err := c.byCertificate()
 		if err != nil {
 			return err
 		}
@@ -133,7 +134,7 @@ func (c *loader) refreshBound() error {
 
 func (c *loader) refreshDPoP() error {
 	if c.refresh == "" {
-		a, err := c.byDPoP(true)
+		a, err := c.byDPoP()
 		if err != nil {
 			return err
 		}
@@ -144,17 +145,19 @@ func (c *loader) refreshDPoP() error {
 	return err
 }
 
-func (c *loader) byCertificate(client string, _ bool) (*reply, error) {
-	code, err := c.code(client)
+// byCertificate is the whole flow of a client with a certificate, up to its tokens.
+func (c *loader) byCertificate() (*reply, error) {
+	code, err := c.code("partner")
 	if err != nil {
 		return nil, err
 	}
 	form := codeForm(code)
-	form.Set("client_id", client)
+	form.Set("client_id", "partner")
 	return c.tokens(loadMTLS, form, c.withCertificate)
 }
 
-func (c *loader) byDPoP(_ bool) (*reply, error) {
+// byDPoP is the whole flow of a client with a secret and a key.
+func (c *loader) byDPoP() (*reply, error) {
 	code, err := c.code("web")
 	if err != nil {
 		return nil, err
@@ -170,6 +173,12 @@ func (c *loader) byDPoP(_ bool) (*reply, error) {
 func BenchmarkLoad(b *testing.B) {
 	l := newLoad(b, 1)
 	here := l.floors(b)
+	b.Run("floors", func(b *testing.B) {
+		b.ReportMetric(1000*here.exchange, "GET-s/1000")
+		b.ReportMetric(1000*here.sign, "sign-s/1000")
+		b.ReportMetric(1000*here.verify, "verify-s/1000")
+		b.ReportMetric(0, "ns/op")
+	})
 	for _, k := range loadCases {
 		b.Run(k.name, func(b *testing.B) {
 			spent := l.spend(b, l.served, b.N, k.do)
@@ -182,8 +191,11 @@ func BenchmarkLoad(b *testing.B) {
 			b.ReportMetric(0, "ns/op") // of the driver, which says nothing
 		})
 	}
-	b.Logf("floor in CPU seconds per 1,000: bare GET %.4f, ES256 signature %.4f, verification %.4f; memory at the end %.0f MiB, most %.0f MiB",
-		1000*here.exchange, 1000*here.sign, 1000*here.verify, l.memory(b, "VmRSS"), l.memory(b, "VmHWM"))
+	b.Run("memory after all", func(b *testing.B) {
+		b.ReportMetric(l.memory(b, "VmRSS"), "MiB")
+		b.ReportMetric(l.memory(b, "VmHWM"), "most-MiB")
+		b.ReportMetric(0, "ns/op")
+	})
 }
 
 // costs are the seconds that the parts of a floor take.
