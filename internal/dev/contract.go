@@ -34,7 +34,7 @@ func (l *landscape) writeContract() error {
 				"cert_file": l.path("partners", "partner.pem"), "key_file": l.path("partners", "partner.key"), "scope": scopeRead, "resource": l.api(),
 				"redirect_uris": []string{"https://" + partnerName + "/callback"},
 			}),
-			"partner_opaque":   client("partner-opaque", m{"key_file": l.path("clients", "partner_jwt.jwk"), "scope": scopeRead, "resource": l.api()}),
+			"partner_opaque":   client("partner-opaque", m{"key_file": l.path("clients", "partner_opaque.jwk"), "scope": scopeRead, "resource": l.api()}),
 			"partner_jwt":      client("partner-jwt", m{"key_file": l.path("clients", "partner_jwt.jwk"), "scope": scopeRead, "resource": l.api()}),
 			"web_confidential": client("web-confidential", m{"client_secret": l.Secrets.Web, "redirect_uris": []string{l.app() + "/shop/callback"}, "scope": "openid profile email " + scopeRead, "resource": l.api()}),
 			"native_public":    client("native-public", m{"redirect_uris": []string{"http://127.0.0.1/callback"}, "scope": "openid profile email offline_access", "resource": l.api()}),
@@ -65,6 +65,8 @@ func (l *landscape) guide(c *app.Console) {
 	fmt.Fprintf(c.Out, `
 Holdfast is ready.
 
+  App       %[13]s
+  Theft     %[14]s
   Account   %[1]s/account
   Mail      %[2]s
   Sign in   alice@example.com   %[3]s
@@ -73,9 +75,11 @@ Holdfast is ready.
 
   Browsers refuse passkeys until they trust this landscape:   %[6]s dev trust --data %[5]s
 
-A token by certificate, useless without it:
+A token by certificate, the API with it, and the same token without the certificate:
 
-  %[7]s%[8]s %[9]s/token -d client_id=partner-mtls%[10]s
+  TOKEN=$(%[7]s%[8]s %[9]s/token -d client_id=partner-mtls%[10]s | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+  %[7]s%[8]s %[15]s -H "Authorization: Bearer $TOKEN"
+  %[7]s -i %[15]s -H "Authorization: Bearer $TOKEN"
 
 A token by signed assertion, bound to a key by DPoP. The first answer gives a nonce, the second the token:
 
@@ -84,12 +88,9 @@ A token by signed assertion, bound to a key by DPoP. The first answer gives a no
     -d client_assertion_type=%[12]s -d client_assertion="$(key assertion partner_jwt)"; }
   N= ; ask; N=$(sed -n 's/^dpop-nonce: //Ip' /tmp/holdfast-headers | tr -d '\r'); ask
 
-Now be the thief: take a token from above and use it without its key.
-
-  %[7]s -i %[9]s/userinfo -H "Authorization: Bearer STOLEN"
-
 Stop with Ctrl-C.
-`, l.issuer(), l.mail(), l.Secrets.Alice, l.Secrets.Bob, l.folder, self, curl, partner, l.mtlsIssuer(), ask, l.issuer(), oauth.AssertionType)
+`, l.issuer(), l.mail(), l.Secrets.Alice, l.Secrets.Bob, l.folder, self, curl, partner, l.mtlsIssuer(), ask, l.issuer(), oauth.AssertionType,
+		l.app(), l.theft(), l.mtlsAPI()+"/orders")
 	if !resolves("login." + l.Host) {
 		fmt.Fprintf(c.Out, "\nThis system does not resolve names under localhost. Browsers and curl do; for other programs add to /etc/hosts:\n\n  127.0.0.1 %s\n", strings.Join(l.hosts(), " "))
 	}
@@ -133,7 +134,7 @@ func signerOf(data, client string) (*landscape, *jose.Signer, string, error) {
 	}
 	text, err := os.ReadFile(l.path("clients", client+".jwk"))
 	if err != nil {
-		return nil, nil, "", fmt.Errorf("%s has no client %s with a JWK of its own: use partner_jwt, spa or admin_cli", l.folder, client)
+		return nil, nil, "", fmt.Errorf("%s has no client %s with a JWK of its own: use partner_jwt, partner_opaque, spa, spa_backoffice or admin_cli", l.folder, client)
 	}
 	key, err := jose.ParseKey(text)
 	if err != nil {

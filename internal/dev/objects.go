@@ -72,6 +72,10 @@ func (l *landscape) clients() ([]m, error) {
 	if err != nil {
 		return nil, err
 	}
+	opaque, err := l.clientKey("partner_opaque")
+	if err != nil {
+		return nil, err
+	}
 	cli, err := l.clientKey("admin_cli")
 	if err != nil {
 		return nil, err
@@ -106,7 +110,7 @@ func (l *landscape) clients() ([]m, error) {
 		},
 		{
 			"kind": "client", "client_id": "partner-opaque", "client_name": "Partner with opaque tokens",
-			"token_endpoint_auth_method": oauth.AuthPrivateKeyJWT, "jwks": jwt, "grant_types": []string{oauth.GrantClientCredentials},
+			"token_endpoint_auth_method": oauth.AuthPrivateKeyJWT, "jwks": opaque, "grant_types": []string{oauth.GrantClientCredentials},
 			"scope": scopeRead + " " + scopeWrite, "resources": resources, "dpop_bound_access_tokens": true, "access_token_format": "opaque",
 		},
 		{

@@ -52,12 +52,15 @@ func (l *landscape) drill(a *app.App) (*theft.Theft, error) {
 	if err != nil {
 		return nil, err
 	}
+	_, opaqueKey, _, err := signerOf(l.folder, "partner_opaque")
+	if err != nil {
+		return nil, err
+	}
 	return &theft.Theft{
 		Issuer: l.issuer(), MTLSIssuer: l.mtlsIssuer(), API: l.mtlsAPI() + "/orders", WebAPI: l.api() + "/orders", Resource: l.api(), Admin: l.admin(),
 		HTTP:        func(certificates ...tls.Certificate) *http.Client { return l.client(roots, certificates...) },
 		Certificate: func() (tls.Certificate, error) { return l.pair("partners", "partner") },
-		Key:         key,
-		Partner:     theft.Client{ID: "partner-mtls"}, KeyPartner: theft.Client{ID: "partner-jwt"}, Opaque: theft.Client{ID: "partner-opaque"},
+		Partner:     theft.Client{ID: "partner-mtls"}, KeyPartner: theft.Client{ID: "partner-jwt", Key: key}, Opaque: theft.Client{ID: "partner-opaque", Key: opaqueKey},
 		Web:      theft.Client{ID: "web-confidential", Secret: l.Secrets.Web, RedirectURI: l.app() + "/shop/callback"},
 		Native:   theft.Client{ID: "native-public", RedirectURI: "http://127.0.0.1/callback"},
 		App:      theft.App{Name: "demo", Origin: l.app(), TokenHandler: l.tokenHandler() + "/demo"},

@@ -27,7 +27,25 @@ func browser(t *testing.T) context.Context {
 	)
 	ctx, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 	t.Cleanup(stop)
-	return tab(ctx, t)
+	ctx, stop = chromedp.NewContext(ctx)
+	t.Cleanup(stop)
+	if err := chromedp.Do(ctx); err != nil { // the browser lives as long as the context of its first command
+		t.Fatal(err)
+	}
+	return ctx
+}
+
+// TestBrowser runs in one browser; every part has tabs and origins of its own.
+func TestBrowser(t *testing.T) {
+	ctx := browser(t)
+	for _, part := range []struct {
+		name string
+		test func(context.Context, *testing.T)
+	}{
+		{"sign in", signingIn}, {"the thief finds what is there", thiefFinds}, {"refresh", refreshing}, {"tabs", tabs}, {"refused sign-in", refusedSignIn},
+	} {
+		t.Run(part.name, func(t *testing.T) { part.test(tab(ctx, t), t) })
+	}
 }
 
 func tab(ctx context.Context, t *testing.T) context.Context {
@@ -35,7 +53,7 @@ func tab(ctx context.Context, t *testing.T) context.Context {
 	t.Cleanup(stop)
 	ctx, stop = context.WithTimeout(ctx, 60*time.Second)
 	t.Cleanup(stop)
-	if err := chromedp.Do(ctx); err != nil { // the browser lives as long as the context of its first command
+	if err := chromedp.Do(ctx); err != nil { // the tab lives as long as the context of its first command
 		t.Fatal(err)
 	}
 	return ctx
@@ -98,9 +116,8 @@ func signIn(ctx context.Context, t *testing.T, w *world) {
 	run(ctx, t, "sign in", chromedp.Click("#app-login"), chromedp.WaitVisible("[data-state=signed-in] #app-user"))
 }
 
-func TestSignIn(t *testing.T) {
+func signingIn(ctx context.Context, t *testing.T) {
 	w := newWorld(t)
-	ctx := browser(t)
 	run(ctx, t, "open", chromedp.Navigate(w.app+"/"), chromedp.WaitVisible("[data-state=signed-out] #app-login"))
 	picture(ctx, t, "app-welcome")
 	signIn(ctx, t, w)
@@ -126,10 +143,9 @@ func TestSignIn(t *testing.T) {
 	}
 }
 
-// TestThiefFindsWhatIsThere holds that the panel does look: it finds tokens where they are put before its eyes.
-func TestThiefFindsWhatIsThere(t *testing.T) {
+// thiefFinds holds that the panel does look: it finds tokens where they are put before its eyes.
+func thiefFinds(ctx context.Context, t *testing.T) {
 	w := newWorld(t)
-	ctx := browser(t)
 	signIn(ctx, t, w)
 	const opaque = "q2W8eR4tY6uI0oP3aS5dF7gH9jK1lZ-xC.vB_nM2qW8eR4tY6uI0oP3aS5dF7gH9jK1lZ"
 	const token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
@@ -150,9 +166,8 @@ func TestThiefFindsWhatIsThere(t *testing.T) {
 	}
 }
 
-func TestRefresh(t *testing.T) {
+func refreshing(ctx context.Context, t *testing.T) {
 	w := newWorld(t)
-	ctx := browser(t)
 	signIn(ctx, t, w)
 	t.Run("RFC 6750 3.1: once after a 401", func(t *testing.T) {
 		w.set(func(w *world) { w.live = false })
@@ -181,9 +196,8 @@ func TestRefresh(t *testing.T) {
 	})
 }
 
-func TestTabs(t *testing.T) {
+func tabs(one context.Context, t *testing.T) {
 	w := newWorld(t)
-	one := browser(t)
 	run(one, t, "open", chromedp.Navigate(w.app+"/"), chromedp.WaitVisible("#app-login"))
 	two := tab(one, t)
 	run(two, t, "open in a second tab", chromedp.Navigate(w.app+"/"), chromedp.WaitVisible("#app-login"))
@@ -206,9 +220,8 @@ func TestTabs(t *testing.T) {
 	}
 }
 
-func TestRefusedSignIn(t *testing.T) {
+func refusedSignIn(ctx context.Context, t *testing.T) {
 	w := newWorld(t)
-	ctx := browser(t)
 	run(ctx, t, "come back with an error", chromedp.Navigate(w.app+"/callback?error=access_denied&state=s"), chromedp.WaitVisible("#app-error .alert"))
 	if got := evaluate[string](ctx, t, `document.getElementById("app-error").textContent + location.pathname + location.search`); got != "Nobody has signed in. (access_denied)/" {
 		t.Errorf("it says %q", got)

@@ -164,7 +164,7 @@ var dpopBound = Credential{
 			if err != nil {
 				return err
 			}
-			c := s.proved(s.browser(), s.held(), token)
+			c := s.proved(s.browser(), s.KeyPartner.Key, token)
 			c.method, c.header = http.MethodPost, http.Header{"Authorization": {"DPoP " + token}, "Content-Type": {"application/json"}}
 			return s.thief("has caught a proof for reading before it arrived, and wants to write", c)
 		}},
@@ -174,19 +174,16 @@ var dpopBound = Credential{
 	},
 }
 
-// held is the key that tokens of the partners are bound to; it is the one they authenticate with.
-func (s *stage) held() *jose.Signer { return s.Key }
-
 // keyed is such a token, with which its holder has been served, and the proof of that request.
 func (s *stage) keyed(client Client) (token, heard string, err error) {
 	form := url.Values{"grant_type": {oauth.GrantClientCredentials}, "client_id": {client.ID}, "scope": {scope}, "resource": {s.Resource}}
 	to := s.Issuer + "/token"
-	got, err := s.need(call{by: s.browser(), url: to, form: form, sign: all(s.asserts(client, s.Key, s.Issuer), s.prove(s.held(), http.MethodPost, to, ""))})
+	got, err := s.need(call{by: s.browser(), url: to, form: form, sign: all(s.asserts(client, client.Key, s.Issuer), s.prove(client.Key, http.MethodPost, to, ""))})
 	if err != nil {
 		return "", "", err
 	}
 	token = got.member("access_token")
-	served, err := s.holder("calls the API with a proof by its key", s.proved(s.browser(), s.held(), token))
+	served, err := s.holder("calls the API with a proof by its key", s.proved(s.browser(), client.Key, token))
 	if err != nil {
 		return "", "", err
 	}
@@ -211,11 +208,11 @@ func (s *stage) stealRevoked(client Client) error {
 		return err
 	}
 	form := url.Values{"client_id": {client.ID}, "token": {token}}
-	revoke := call{by: s.browser(), url: s.Issuer + "/revoke", form: form, sign: s.asserts(client, s.Key, s.Issuer)}
+	revoke := call{by: s.browser(), url: s.Issuer + "/revoke", form: form, sign: s.asserts(client, client.Key, s.Issuer)}
 	if _, err := s.holder("notices and revokes it", revoke); err != nil {
 		return err
 	}
-	return s.thiefSoon("has the key as well, and makes proofs with it", s.proved(s.browser(), s.held(), token))
+	return s.thiefSoon("has the key as well, and makes proofs with it", s.proved(s.browser(), client.Key, token))
 }
 
 // ---- opaque

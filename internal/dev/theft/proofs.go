@@ -50,7 +50,7 @@ var assertion = Credential{
 				return err
 			}
 			c := s.grantOf()
-			c.sign = all(s.asserts(s.KeyPartner, s.Key, "https://other.example"), s.prove(key, http.MethodPost, c.url, ""))
+			c.sign = all(s.asserts(s.KeyPartner, s.KeyPartner.Key, "https://other.example"), s.prove(key, http.MethodPost, c.url, ""))
 			return s.thief("runs a server that the client trusts, and passes on what it gets there", c)
 		}},
 	},
@@ -66,7 +66,7 @@ func (s *stage) grantOf() call {
 // asserted is the holder's request, which has been served.
 func (s *stage) asserted() (*answer, error) {
 	c := s.grantOf()
-	c.sign = all(s.asserts(s.KeyPartner, s.Key, s.Issuer), s.prove(s.held(), http.MethodPost, c.url, ""))
+	c.sign = all(s.asserts(s.KeyPartner, s.KeyPartner.Key, s.Issuer), s.prove(s.KeyPartner.Key, http.MethodPost, c.url, ""))
 	return s.holder("gets a token with its assertion and its proof", c)
 }
 
@@ -88,7 +88,7 @@ var proof = Credential{
 				return err
 			}
 			c := s.grantOf()
-			c.sign = all(s.asserts(s.KeyPartner, s.Key, s.Issuer), s.prove(s.held(), http.MethodPost, s.API, ""))
+			c.sign = all(s.asserts(s.KeyPartner, s.KeyPartner.Key, s.Issuer), s.prove(s.KeyPartner.Key, http.MethodPost, s.API, ""))
 			return s.thief("has caught a proof that was meant for the API", c)
 		}},
 		{"proof-old", "Kept for later", "A proof is good for a minute.", func(s *stage) error {
@@ -97,7 +97,7 @@ var proof = Credential{
 			}
 			before := func() time.Time { return s.Now().Add(-5 * time.Minute) }
 			c := s.grantOf()
-			c.sign = all(s.asserts(s.KeyPartner, s.Key, s.Issuer), s.proveAt(s.held(), http.MethodPost, c.url, "", before))
+			c.sign = all(s.asserts(s.KeyPartner, s.KeyPartner.Key, s.Issuer), s.proveAt(s.KeyPartner.Key, http.MethodPost, c.url, "", before))
 			return s.thief("has kept an unused one for five minutes", c)
 		}},
 	},
@@ -105,7 +105,7 @@ var proof = Credential{
 
 func (s *stage) withProof(heard string) call {
 	c := s.grantOf()
-	c.sign = all(s.asserts(s.KeyPartner, s.Key, s.Issuer), func(_ url.Values, h http.Header, _ string) error {
+	c.sign = all(s.asserts(s.KeyPartner, s.KeyPartner.Key, s.Issuer), func(_ url.Values, h http.Header, _ string) error {
 		h.Set("DPoP", heard)
 		return nil
 	})

@@ -20,7 +20,10 @@ import (
 )
 
 // Client is a client of the landscape.
-type Client struct{ ID, Secret, RedirectURI string }
+type Client struct {
+	ID, Secret, RedirectURI string
+	Key                     *jose.Signer // signs its assertions and, here, its DPoP proofs
+}
 
 // App is a browser application of the landscape.
 type App struct{ Name, Origin, TokenHandler string }
@@ -38,7 +41,6 @@ type Theft struct {
 	HTTP func(certificates ...tls.Certificate) *http.Client
 
 	Certificate func() (tls.Certificate, error) // of the partner that authenticates by it
-	Key         *jose.Signer                    // of the partners that authenticate by assertion
 	Partner     Client                          // by certificate
 	KeyPartner  Client                          // by assertion; its tokens are JWTs bound to a DPoP key
 	Opaque      Client                          // by assertion; its tokens are opaque
