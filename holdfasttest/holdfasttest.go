@@ -38,6 +38,12 @@ type Contract struct {
 	MTLSIssuer string `json:"mtls_issuer"`
 	AdminURL   string `json:"admin_url"`
 	MailURL    string `json:"mail_url"`
+	AppURL     string `json:"app_url"`           // the browser application
+	BackOffice string `json:"backoffice_url"`    // another one
+	Handler    string `json:"token_handler_url"` // of the application
+	GatewayURL string `json:"gateway_url"`
+	APIURL     string `json:"api_url"`      // for partners, at the gateway
+	Upstream   string `json:"upstream_url"` // the API itself, behind the gateway
 	CAFile     string `json:"ca_file"`
 	Users      []User `json:"users"`
 	Admin      struct {
