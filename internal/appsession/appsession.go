@@ -41,7 +41,7 @@ type Tokens struct {
 	Scope           string    // of the access token
 	AccessExpiresAt time.Time // zero: the issuer did not say
 	RefreshToken    keys.Secret
-	IDToken         keys.Secret     // for logging out
+	IDToken         keys.Secret     // as the issuer gave it
 	IDClaims        json.RawMessage // payload of the ID token; nil: there is none
 	Key             jose.Key        // private, to which the tokens are bound where TokenType is DPoP
 	Asked           string          // the parameters of the last refresh, as the pages gave them

@@ -38,7 +38,7 @@ func (e *Endpoints) logout(v *visit) error {
 	} else {
 		e.revoke(ctx, c, s.Tokens)
 	}
-	return web.WriteJSON(v.w, http.StatusOK, left{e.logoutURL(ctx, v, s)})
+	return web.WriteJSON(v.w, http.StatusOK, left{e.logoutURL(ctx, v)})
 }
 
 // clearCookies takes the session and all logins of the application away.
@@ -51,17 +51,15 @@ func (e *Endpoints) clearCookies(v *visit) {
 	}
 }
 
-// logoutURL is the logout of OpenID Connect RP-Initiated Logout 1.0 §2; "" for an issuer that has none.
-func (e *Endpoints) logoutURL(ctx context.Context, v *visit, s *appsession.Session) string {
+// logoutURL is the logout of OpenID Connect RP-Initiated Logout 1.0 §2; "" for an issuer that has none. It names the
+// client and carries no id_token_hint: pages read this address, and no token is for them.
+func (e *Endpoints) logoutURL(ctx context.Context, v *visit) string {
 	m, err := v.issuer.describe(ctx)
 	if err != nil || m.EndSessionEndpoint == "" {
 		web.EventOf(ctx).Cause(err)
 		return ""
 	}
 	q := url.Values{"client_id": {v.app.ClientID}}
-	if s.IDToken != "" {
-		q.Set("id_token_hint", s.IDToken.Reveal())
-	}
 	if v.app.PostLogoutRedirectURI != "" {
 		q.Set("post_logout_redirect_uri", v.app.PostLogoutRedirectURI)
 	}
