@@ -2,16 +2,13 @@ package holdfasttest_test
 
 import (
 	"crypto/tls"
-	"crypto/x509/pkix"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/holdfasttest"
-	"github.com/holdfast-iam/holdfast/internal/ca"
 )
 
 // legacy is a client, and an API, that cannot bind tokens. Its refresh tokens are rotated instead.
@@ -167,17 +164,5 @@ func boundToAnother(t *testing.T, s *holdfasttest.Server, there func(*party) *pa
 // secondCertificate is another one of the partner, as it is issued when the first runs out.
 func secondCertificate(t *testing.T, s *holdfasttest.Server) tls.Certificate {
 	t.Helper()
-	authority, err := ca.Partners(filepath.Join(s.Data, "partners"), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key, err := authority.Client("second", pkix.Name{CommonName: "partner.example", Organization: []string{"Holdfast"}}, nil, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.LoadX509KeyPair(cert, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pair
+	return namedCertificate(t, s, "partner.example")
 }
