@@ -175,6 +175,7 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	wg.Wait() // the one that reloads among them
 	for _, t := range a.current.Load().tenants {
 		t.stop()
+		a.forget(t)
 	}
 	return err
 }

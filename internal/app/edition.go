@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/ca"
 	"github.com/holdfast-iam/holdfast/internal/fetch"
@@ -212,11 +213,24 @@ func (a *App) listenTo(t *tenant) {
 	a.hearers[t] = true
 }
 
-// forget ends that.
+// forget ends that, and all that goes on behind a tenant.
 func (a *App) forget(t *tenant) {
 	a.hearing.Lock()
 	defer a.hearing.Unlock()
 	delete(a.hearers, t)
+	t.end()
+}
+
+// retire forgets a tenant that is replaced once it serves nothing any more: until then it has to hear what is revoked.
+// A request that is about to begin with it has the wait to do so.
+func (a *App) retire(t *tenant, wait time.Duration) {
+	time.AfterFunc(wait, func() {
+		if t.serving.Load() > 0 {
+			a.retire(t, wait)
+			return
+		}
+		a.forget(t)
+	})
 }
 
 // heard tells all tenants what other nodes, and this one, have changed.

@@ -27,6 +27,7 @@ func (t *tenant) openGateway(ctx context.Context, issuer http.Handler) (http.Han
 		return nil, fmt.Errorf("gateway: certificate %s with key %s: %w", c.Certificate, c.Key, err)
 	}
 	upstream := gateway.NewUpstream(roots)
+	context.AfterFunc(ctx, upstream.Close)
 	if err := upstream.Use(pair); err != nil {
 		return nil, err
 	}
@@ -34,7 +35,7 @@ func (t *tenant) openGateway(ctx context.Context, issuer http.Handler) (http.Han
 		Issuer: t.Issuer, IssuerURL: t.MTLSIssuer, ClientID: c.ClientID, Origins: c.URLs, DB: t.db, Sessions: t.appSessions(),
 		Registry: t.registry, Feed: t.app.feed, Nonces: t.nonces, Upstream: upstream,
 		Transport: &Local{Handler: issuer, Certificate: upstream.Leaf}, Now: t.app.Clock.Now,
-	}).Handler(context.WithoutCancel(ctx)) // requests may outlive a reload
+	}).Handler(ctx)
 	if err != nil {
 		return nil, err
 	}

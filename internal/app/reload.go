@@ -143,8 +143,7 @@ func (a *App) replace(ctx context.Context, before, e *edition) {
 	}
 	for _, t := range before.without(e) {
 		t.stop()
-		// Requests that are being served may still look into what it remembers.
-		time.AfterFunc(drain, func() { a.forget(t) })
+		a.retire(t, drain)
 	}
 	for _, t := range e.without(before) {
 		t.start(ctx)

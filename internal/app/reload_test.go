@@ -12,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -161,9 +162,11 @@ func TestReloadLeavesNothingOfAFailure(t *testing.T) {
 	r.write("holdfast.yaml", strings.Replace(config, `"https://login.test"}`, `"https://login.test", client_ca_files: [roots.pem]}`, 1))
 	r.hangUp()
 	r.log.wait(t, "holdfast.yaml was not taken over: nothing has changed")
+	r.app.hearing.Lock()
 	if len(r.app.hearers) != 1 {
 		t.Errorf("%d tenants are told of changes", len(r.app.hearers))
 	}
+	r.app.hearing.Unlock()
 	r.write("roots.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: selfSigned(t, "roots").Certificate[0]})))
 	if got := r.hangUp(); got["tenants_changed"] != "main" {
 		t.Errorf("logged %v", got)
@@ -205,6 +208,34 @@ func TestReloadSeesFilesChange(t *testing.T) {
 	if n := strings.Count(r.log.String(), "not taken over"); n != 1 {
 		t.Errorf("complained %d times of one mistake", n)
 	}
+}
+
+func TestReplacedTenantsHearUntilTheyServeNothing(t *testing.T) {
+	r := start(t, config)
+	before := r.app.current.Load().tenants[0]
+	ended := make(chan struct{})
+	before.serving.Add(1)
+	done := before.end
+	var once sync.Once // the reload ends it too, later
+	before.end = func() { done(); once.Do(func() { close(ended) }) }
+	r.write("holdfast.yaml", strings.Replace(config, `"https://login.test"}`, `"https://login.test", display_name: New}`, 1))
+	r.hangUp()
+	r.app.retire(before, time.Millisecond) // the wait of a reload is longer
+	time.Sleep(20 * time.Millisecond)
+	if !r.app.hears(before) {
+		t.Error("it does not hear of revocations while it serves a stream")
+	}
+	before.serving.Add(-1)
+	<-ended
+	if r.app.hears(before) || !r.app.hears(r.app.current.Load().tenants[0]) {
+		t.Error("the one before hears still, or its successor does not")
+	}
+}
+
+func (a *App) hears(t *tenant) bool {
+	a.hearing.Lock()
+	defer a.hearing.Unlock()
+	return a.hearers[t]
 }
 
 func TestReloadTakesCertificates(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/dpop"
@@ -69,10 +70,19 @@ type tenant struct {
 	loops   []func(context.Context) // what it does by itself, from start to stop
 	running sync.WaitGroup
 	cancel  context.CancelFunc
+	serving atomic.Int64 // requests and streams
+	end     context.CancelFunc
 }
 
 func (a *App) openTenant(ctx context.Context, cfg *Config, c *TenantConfig, f *fetch.Keys) (_ *tenant, err error) {
 	t := &tenant{TenantConfig: c, app: a, config: cfg, db: a.DB.For(c.Name), base: pathOf(c.Issuer), fetch: f}
+	life, end := context.WithCancel(context.WithoutCancel(ctx)) // requests may outlive a reload
+	t.end = end
+	defer func() {
+		if err != nil {
+			a.forget(t)
+		}
+	}()
 	t.registry = objects.New(t.db)
 	t.registry.Stale = a.feed.Stale
 	t.failures = &limit.Failures{DB: t.db, Now: a.Clock.Now}
@@ -92,11 +102,6 @@ func (a *App) openTenant(ctx context.Context, cfg *Config, c *TenantConfig, f *f
 		External: remote, ExternalKeys: external,
 	})
 	a.listenTo(t) // before anything is read, or a change after that would pass unheard
-	defer func() {
-		if err != nil {
-			a.forget(t)
-		}
-	}()
 	if err := t.openKeys(ctx); err != nil {
 		return nil, err
 	}
@@ -109,7 +114,7 @@ func (a *App) openTenant(ctx context.Context, cfg *Config, c *TenantConfig, f *f
 	if t.both, t.protocol, err = t.handler(); err != nil {
 		return nil, err
 	}
-	return t, t.openAPIs(ctx)
+	return t, t.openAPIs(life)
 }
 
 func (t *tenant) openKeys(ctx context.Context) (err error) {
@@ -267,9 +272,11 @@ var protocolPaths = []string{
 	"/token", "/par", "/introspect", "/revoke", "/userinfo", "/jwks", "/.well-known/openid-configuration",
 }
 
-// noted writes the tenant into the request's event.
+// noted writes the tenant into the request's event, and counts the request.
 func (t *tenant) noted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t.serving.Add(1)
+		defer t.serving.Add(-1)
 		web.EventOf(r.Context()).SetTenant(t.Name)
 		next.ServeHTTP(w, r)
 	})

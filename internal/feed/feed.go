@@ -10,6 +10,7 @@ package feed
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,7 +45,7 @@ type Feed struct {
 	live map[what]revocation
 
 	subscribing sync.Mutex
-	subscribers []func(store.Event)
+	subscribers []*func(store.Event)
 
 	// Of the goroutine that polls.
 	seen  map[string]time.Time // ids heard, and when they were written
@@ -92,10 +93,18 @@ func (f *Feed) Wake() {
 
 // Subscribe has fn called for every event this node hears, in the goroutine that polls; fn must be quick.
 // An event of kind store.EventObject without a key says that any object of any tenant may have changed.
-func (f *Feed) Subscribe(fn func(store.Event)) {
+// end takes it back; a call that is under way may still come.
+func (f *Feed) Subscribe(fn func(store.Event)) (end func()) {
 	f.subscribing.Lock()
 	defer f.subscribing.Unlock()
-	f.subscribers = append(f.subscribers[:len(f.subscribers):len(f.subscribers)], fn)
+	s := &fn
+	f.subscribers = append(f.subscribers[:len(f.subscribers):len(f.subscribers)], s)
+	return func() {
+		f.subscribing.Lock()
+		defer f.subscribing.Unlock()
+		// A copy, for tell reads the old list.
+		f.subscribers = slices.DeleteFunc(slices.Clone(f.subscribers), func(o *func(store.Event)) bool { return o == s })
+	}
 }
 
 // Run polls until ctx ends: at every tick, and at most once between two ticks when it is woken.
@@ -163,7 +172,7 @@ func (f *Feed) tell(news []store.Event) {
 	f.subscribing.Unlock()
 	for _, e := range news {
 		for _, fn := range subscribers {
-			fn(e)
+			(*fn)(e)
 		}
 	}
 }

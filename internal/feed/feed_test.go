@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -175,6 +176,23 @@ func TestLateCommitIsHeardOnce(t *testing.T) {
 		defer mu.Unlock()
 		if heard["client/late"] != 1 {
 			t.Errorf("heard %d times", heard["client/late"])
+		}
+	})
+}
+
+func TestWhoHasEndedIsNotTold(t *testing.T) {
+	bubble(t, func(t *testing.T, s *source, f *feed.Feed) {
+		var one, two atomic.Int32
+		end := f.Subscribe(func(store.Event) { one.Add(1) })
+		f.Subscribe(func(store.Event) { two.Add(1) })
+		s.add(store.EventGrant, "a", time.Minute)
+		time.Sleep(time.Second)
+		end()
+		end()
+		s.add(store.EventGrant, "b", time.Minute)
+		time.Sleep(time.Second)
+		if one.Load() != 1 || two.Load() != 2 {
+			t.Errorf("told %d and %d times", one.Load(), two.Load())
 		}
 	})
 }

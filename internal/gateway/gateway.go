@@ -92,7 +92,7 @@ func (e *Endpoints) Handler(ctx context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	own.Feed.Subscribe(g.heard)
+	context.AfterFunc(ctx, own.Feed.Subscribe(g.heard))
 	return g, nil
 }
 
