@@ -95,10 +95,10 @@ func leaving(t *testing.T, page *frontend) {
 	}
 	g := page.follow(page.get(out.text("logout_url")))
 	if strings.Contains(g.text, `id="logout-confirm"`) {
-		g = page.submit(g, "logout-confirm", nil)
+		page.submit(g, "logout-confirm", nil)
 	}
 	again := page.call("/login/start")
-	if g = page.follow(page.get(again.text("authorization_url"))); !strings.Contains(g.text, `id="login-submit"`) {
+	if g := page.follow(page.get(again.text("authorization_url"))); !strings.Contains(g.text, `id="login-submit"`) {
 		t.Errorf("the issuer still knows the browser: %s", g.Status)
 	}
 }

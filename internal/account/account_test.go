@@ -281,6 +281,7 @@ func TestDeletingAPasskeyEndsItsSessions(t *testing.T) {
 	w := newWorld(t)
 	kept, lost := authenticator(), authenticator()
 	w.addPasskey("alice", kept)
+	w.Time = w.Time.Add(time.Second) // so that it is the second one in the list
 	w.addPasskey("alice", lost)
 	with := func(key *passkeytest.Authenticator) *browser {
 		b := w.browser()

@@ -123,6 +123,7 @@ func (m *machine) opened(t *rapid.T, b *browserModel, got *page, p *pushedModel)
 		b.live = b.live[1:]
 	}
 	b.live = append(b.live, i)
+	m.n.pass(time.Millisecond) // of two as old as each other either may go first
 	if b.interactions() != len(b.live) {
 		t.Fatalf("%d interactions in the browser, want %d", b.interactions(), len(b.live))
 	}
