@@ -69,6 +69,7 @@ type rig struct {
 	mu       sync.Mutex
 	behave   http.HandlerFunc // of the API, after it has checked the token
 	verifier *resource.Verifier
+	quiet    bool // for benchmarks: nothing is kept
 	seen     []*http.Request
 	refusals []refused
 
