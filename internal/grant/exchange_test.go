@@ -1,6 +1,7 @@
 package grant_test
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -177,10 +178,7 @@ func TestRevokedSubjectIsNotExchanged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := install(t, tokens.Lifetimes{}).acme
-			go n.feed.Run(t.Context())
-			for !n.feed.Ready() {
-				time.Sleep(time.Millisecond)
-			}
+			n.follow(t)
 			outer := n.handed(t, "native", "read").str("access_token")
 			ok(t, n.post(t, exchangeForm("gateway", outer, inner), gatewayCert()))
 			c := n.claims(t, outer)
@@ -196,10 +194,22 @@ func TestRevokedSubjectIsNotExchanged(t *testing.T) {
 	})
 }
 
+// follow has the feed run until the test ends, and waits until it knows what there is.
+func (n *tenant) follow(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan struct{})
+	go func() { n.feed.Run(ctx); close(done) }()
+	t.Cleanup(func() { cancel(); <-done })
+	for !n.feed.Ready() {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // What ends a grant ends what was exchanged out of its tokens as well.
 func TestRevocationReachesExchangedTokens(t *testing.T) {
 	n := install(t, tokens.Lifetimes{}).acme
-	go n.feed.Run(t.Context())
+	n.follow(t)
 	outer := n.handed(t, "native", "read").str("access_token")
 	got := ok(t, n.post(t, exchangeForm("gateway", outer, inner), gatewayCert())).str("access_token")
 	c := n.claims(t, got)
