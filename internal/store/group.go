@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -145,8 +146,14 @@ func (g *group) undo(ctx context.Context, nested bool) {
 
 // pass hands the baton to the next in line, after a commit if the group is complete.
 func (g *group) pass(ctx context.Context) {
-	if g.open && len(g.members) < maxGroup && g.next(false) {
-		return
+	if g.open && len(g.members) < maxGroup {
+		if g.next(false) {
+			return
+		}
+		runtime.Gosched() // a commit costs more than a turn: let those who are about to write get in line
+		if g.next(false) {
+			return
+		}
 	}
 	var err error
 	if g.open {
