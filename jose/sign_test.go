@@ -4,7 +4,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 
@@ -122,4 +124,47 @@ func TestSignersAreSafeForConcurrentUse(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// R and S have 32 bytes each, also where they begin with zeros, as one of 128 signatures has it.
+func TestRFC7518_3_4_SignaturesHaveOneLength(t *testing.T) {
+	k := newKey(t, jose.ES256)
+	s, err := jose.NewSigner(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, length := k.Public(), 0
+	for i := range 600 {
+		token, err := s.Sign("JWT", struct{}{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := jose.Verify(token, everyAlg, public); err != nil || i > 0 && len(token) != length {
+			t.Fatalf("%s: %v", token, err)
+		}
+		length = len(token)
+	}
+}
+
+// The header has what the signer was told and nothing else, whoever makes the token.
+func TestRFC7515_4_1_HeaderOfASigner(t *testing.T) {
+	k := newKey(t, jose.ES256).WithID("one")
+	local, err := jose.NewSigner(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*jose.Signer{local, elsewhere(t, k, same)} {
+		for typ, want := range map[string]string{
+			"at+jwt": `{"alg":"ES256","kid":"one","typ":"at+jwt"}`, "": `{"alg":"ES256","kid":"one"}`,
+		} {
+			token, err := s.Sign(typ, struct{}{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			head, _, _ := strings.Cut(token, ".")
+			if got, err := base64.RawURLEncoding.DecodeString(head); err != nil || string(got) != want {
+				t.Errorf("%q: %s %v", typ, got, err)
+			}
+		}
+	}
 }
