@@ -2,6 +2,8 @@ package authn
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -24,6 +26,8 @@ import (
 const (
 	memoryKiB  = 19 * 1024
 	iterations = 2
+	saltLength = 16   // bytes
+	tagLength  = 32   // bytes
 	maxLength  = 1024 // bytes of a password
 	waiting    = 16   // hashes that may wait for each running one
 )
@@ -42,7 +46,7 @@ type Passwords struct {
 // PBKDF2 and sha-crypt, all as PHC strings.
 func NewPasswords() (*Passwords, error) {
 	hasher, err := argon2.New(argon2.WithVariantID(), argon2.WithMemoryInKiB(memoryKiB), argon2.WithIterations(iterations),
-		argon2.WithParallelism(1), argon2.WithSaltLength(16), argon2.WithTagLength(32))
+		argon2.WithParallelism(1), argon2.WithSaltLength(saltLength), argon2.WithTagLength(tagLength))
 	if err != nil {
 		return nil, fmt.Errorf("prepare argon2id: %w", err)
 	}
@@ -53,10 +57,19 @@ func NewPasswords() (*Passwords, error) {
 		return nil, fmt.Errorf("prepare password hashes: %w", err)
 	}
 	cores := int64(runtime.GOMAXPROCS(0))
-	p := &Passwords{hasher: hasher, decoder: decoder, running: semaphore.NewWeighted(cores), queued: semaphore.NewWeighted(cores * (1 + waiting))}
-	// What somebody without an account is compared with costs as much as a real comparison.
-	p.decoy, err = p.Hash("the password of nobody")
-	return p, err
+	return &Passwords{
+		hasher: hasher, decoder: decoder, decoy: decoy(),
+		running: semaphore.NewWeighted(cores), queued: semaphore.NewWeighted(cores * (1 + waiting)),
+	}, nil
+}
+
+// decoy is what somebody without an account is compared with: a hash of no known password, as costly to compare with as
+// that of a real one. Making it takes no hashing.
+func decoy() string {
+	random := make([]byte, saltLength+tagLength)
+	rand.Read(random) // never fails
+	text := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=1$%s$%s", memoryKiB, iterations, text(random[:saltLength]), text(random[saltLength:]))
 }
 
 // Hash makes the PHC string of a password.
