@@ -132,6 +132,10 @@ func (e *Event) read(field *string) string {
 func (e *Event) Reason() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.reason()
+}
+
+func (e *Event) reason() string {
 	if err := errors.Join(e.causes...); err != nil {
 		return err.Error()
 	}
@@ -140,16 +144,16 @@ func (e *Event) Reason() string {
 
 // attributes are the fields of the log record that rooms have filled.
 func (e *Event) attributes() []slog.Attr {
-	var out []slog.Attr
-	add := func(name, value string) {
-		if value != "" {
-			out = append(out, slog.String(name, value))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := make([]slog.Attr, 0, 5)
+	for _, a := range [...]slog.Attr{
+		slog.String("tenant", e.tenant), slog.String("client", e.client), slog.String("subject", e.subject),
+		slog.String("code", string(e.code)), slog.String("cause", e.reason()),
+	} {
+		if a.Value.String() != "" {
+			out = append(out, a)
 		}
 	}
-	add("tenant", e.Tenant())
-	add("client", e.Client())
-	add("subject", e.Subject())
-	add("code", string(e.Code()))
-	add("cause", e.Reason())
 	return out
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/holdfast-iam/holdfast/oauth"
 )
@@ -18,8 +19,13 @@ type Mux struct {
 // ServeHTTP serves the matching handler, or refuses in the form of the door.
 func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h, pattern := m.Handler(r)
-	if pattern != "" {
+	switch {
+	case strings.Contains(pattern, "{"):
 		m.ServeMux.ServeHTTP(w, r) // not h: the mux sets the path values
+		return
+	case pattern != "":
+		r.Pattern = pattern
+		h.ServeHTTP(w, r)
 		return
 	}
 	p := &probe{header: http.Header{}}

@@ -133,13 +133,24 @@ func (s *wrapper) finish(w *recorder, r *http.Request, e *Event) {
 	if status >= http.StatusInternalServerError {
 		level = slog.LevelError
 	}
+	s.log(r, e, level, status)
+}
+
+// log writes the record, past the front of slog, which would look up the place in the code for every one.
+func (s *wrapper) log(r *http.Request, e *Event, level slog.Level, status int) {
+	h := s.o.Log.Handler()
+	if !h.Enabled(r.Context(), level) {
+		return
+	}
+	record := slog.NewRecord(time.Now(), level, "request", 0)
 	// Never the query or a header: codes, tokens and states travel there.
-	attrs := []slog.Attr{
+	record.AddAttrs(
 		slog.String("request_id", e.RequestID), slog.String("method", r.Method), slog.String("host", e.Peer.Host),
 		slog.String("route", e.Route()), slog.Int("status", status), slog.Duration("duration", s.o.Now().Sub(e.Started)),
 		slog.String("address", e.Peer.Prefix),
-	}
-	s.o.Log.LogAttrs(r.Context(), level, "request", append(attrs, e.attributes()...)...)
+	)
+	record.AddAttrs(e.attributes()...)
+	_ = h.Handle(r.Context(), record) // where a log cannot be written, nothing can be said about it either
 }
 
 var errCutOff = fmt.Errorf("the handler panicked amid its answer")
