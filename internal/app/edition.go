@@ -188,7 +188,7 @@ func (a *App) listenerHandler(c *ListenerConfig, byHost hosts) http.Handler {
 	if c.TLS.Mode == "terminated" {
 		o.TrustedHops, o.AllowPlainHTTP = c.TLS.TrustedHops, true
 		if c.ClientCertificate == "request" {
-			o.CertificateHeader, o.ParseCertificate = c.TLS.ClientCertificateHeader, ca.ParseForwarded
+			o.CertificateHeader, o.ParseCertificate = c.TLS.ClientCertificateHeader, new(ca.Forwarded).Parse
 		}
 	}
 	return web.Wrap(byHost, o)

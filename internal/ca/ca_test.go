@@ -238,6 +238,28 @@ func TestRFC9440_2_1_ForwardedCertificates(t *testing.T) {
 	}
 }
 
+func TestForwardedCertificatesAreRememberedOnce(t *testing.T) {
+	value := func(name string) string {
+		return ":" + base64.StdEncoding.EncodeToString(selfSigned(t, &x509.Certificate{Subject: pkix.Name{CommonName: name}}).Raw) + ":"
+	}
+	f, one, other := new(ca.Forwarded), value("one"), value("other")
+	first, err := f.Parse(one)
+	must(t, err)
+	second, err := f.Parse(one)
+	must(t, err)
+	if &first[0] != &second[0] {
+		t.Error("read twice")
+	}
+	if got, err := f.Parse(other); err != nil || got[0].Subject.CommonName != "other" {
+		t.Errorf("%v, %v", got, err)
+	}
+	for range 2 {
+		if got, err := f.Parse(":AAAA:"); err == nil {
+			t.Errorf("read %v", got)
+		}
+	}
+}
+
 func FuzzParseForwarded(f *testing.F) {
 	f.Add(":AAAA:")
 	f.Add("-----BEGIN%20CERTIFICATE-----%0AAAAA%0A-----END%20CERTIFICATE-----%0A")

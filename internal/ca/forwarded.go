@@ -7,12 +7,47 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"sync"
 )
 
 // maxForwarded is the longest header value that is read.
 const maxForwarded = 16 << 10
 
 var errForwarded = errors.New("ca: the header holds no certificate")
+
+// Forwarded reads client certificates that proxies hand over, and remembers them: the same few come with request after
+// request, and reading one anew costs as much as everything else that a certificate is asked. The zero value works.
+type Forwarded struct {
+	mu    sync.Mutex
+	known map[string][]*x509.Certificate
+}
+
+// Bounds on what is remembered.
+const (
+	maxKnown  = 1000
+	longKnown = 4 << 10 // bytes of a value
+)
+
+// Parse is ParseForwarded. What it returns is shared and must not be changed.
+func (f *Forwarded) Parse(value string) ([]*x509.Certificate, error) {
+	f.mu.Lock()
+	chain := f.known[value]
+	f.mu.Unlock()
+	if chain != nil {
+		return chain, nil
+	}
+	chain, err := ParseForwarded(value)
+	if err != nil || len(value) > longKnown {
+		return chain, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.known == nil || len(f.known) >= maxKnown {
+		f.known = map[string][]*x509.Certificate{}
+	}
+	f.known[value] = chain
+	return chain, nil
+}
 
 // ParseForwarded reads a client certificate that a proxy hands over: the byte sequence of RFC 9440 §2.1
 // (":base64:"), or URL-escaped PEM as nginx writes it. The leaf comes first.

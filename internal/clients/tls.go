@@ -20,23 +20,29 @@ func (a *Authenticator) checkTLS(_ context.Context, client *objects.Client, c *C
 	if now.After(c.Peer.Certificate.NotAfter) || now.Before(c.Peer.Certificate.NotBefore) {
 		return nil, reason("the certificate has expired or is not valid yet")
 	}
-	err := a.verdicts.of(c.Peer, now, func() error {
-		return ca.VerifyClient(c.Peer.Certificate, c.Peer.Chain, a.Roots, now)
+	err := a.verdicts.of(client, c.Peer, now, func() error {
+		if err := ca.VerifyClient(c.Peer.Certificate, c.Peer.Chain, a.Roots, now); err != nil {
+			return err
+		}
+		return ca.MatchSubject(c.Peer.Certificate, &client.ClientMetadata)
 	})
-	if err == nil {
-		err = ca.MatchSubject(c.Peer.Certificate, &client.ClientMetadata)
-	}
 	if err != nil {
 		return nil, reason(err.Error())
 	}
 	return nil, nil
 }
 
-// verdicts remembers, per certificate, that its chain was good: building the path costs several signature
-// verifications. Whether the certificate itself is still in its time is asked for every request.
+// verdicts remembers which certificates were good for which clients: building the path costs several signature
+// verifications, and comparing names a part of one. Whether the certificate itself is still in its time is asked for
+// every request. A client that was changed is another one: the registry reads it anew.
 type verdicts struct {
 	mu   sync.Mutex
-	good map[string]time.Time // thumbprint -> until when the verdict holds
+	good map[verdict]time.Time // until when it holds
+}
+
+type verdict struct {
+	client *objects.Client
+	x5t    string
 }
 
 const (
@@ -44,8 +50,8 @@ const (
 	maxVerdicts = 10_000
 )
 
-func (v *verdicts) of(p web.Peer, now time.Time, verify func() error) error {
-	key := ca.Thumbprint(p.Certificate)
+func (v *verdicts) of(client *objects.Client, p web.Peer, now time.Time, verify func() error) error {
+	key := verdict{client, ca.Thumbprint(p.Certificate)}
 	v.mu.Lock()
 	until, ok := v.good[key]
 	v.mu.Unlock()
@@ -58,7 +64,7 @@ func (v *verdicts) of(p web.Peer, now time.Time, verify func() error) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.good == nil || len(v.good) >= maxVerdicts {
-		v.good = map[string]time.Time{}
+		v.good = map[verdict]time.Time{}
 	}
 	v.good[key] = validUntil(p, now.Add(verdictLife))
 	return nil

@@ -2,10 +2,13 @@ package clients_test
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"testing"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/ca"
+	"github.com/holdfast-iam/holdfast/internal/objects"
+	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/web"
 	"github.com/holdfast-iam/holdfast/oauth"
 )
@@ -62,6 +65,26 @@ func TestExpiryIsCheckedPerRequest(t *testing.T) {
 	}
 	r.now = p.middle[0].NotAfter.Add(time.Second)
 	refused(t, try(leaf), oauth.InvalidClient, "not trusted")
+}
+
+// A verdict is about one client as it is now.
+func TestVerdictEndsWithTheRegistration(t *testing.T) {
+	r, p := newRig(t), parties()
+	try := func(client string) error {
+		_, _, err := r.try(offer{form: form("client_id", client), peer: web.Peer{Certificate: p.leaf, Chain: p.middle}})
+		return err
+	}
+	if err := try("tls"); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, try("tls-else"), oauth.InvalidClient, "not the registered one")
+	r.write(t, func(tx *store.Tx) error {
+		_, err := objects.Import(tx, r.Ring, objects.ManagedByFile, []objects.Document{{Kind: objects.KindClient, Name: "tls", Body: json.RawMessage(
+			`{"client_id": "tls", "token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "other.example", "grant_types": ["client_credentials"], "scope": "read"}`)}})
+		return err
+	})
+	r.Registry.Invalidate(objects.KindClient, "tls")
+	refused(t, try("tls"), oauth.InvalidClient, "not the registered one")
 }
 
 func TestNoAuthorityNoTrust(t *testing.T) {
