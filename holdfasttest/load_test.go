@@ -207,6 +207,21 @@ func BenchmarkLoad(b *testing.B) {
 
 const turns = 8
 
+// BenchmarkFullLoad does all kinds of requests at once on two cores, b.N of each, and reports the memory of the server.
+func BenchmarkFullLoad(b *testing.B) {
+	l := newLoad(b, 2)
+	idle := l.memory(b, "VmRSS")
+	var wg sync.WaitGroup
+	for _, k := range loadCases {
+		c := l.crew(b, l.served, k.do)
+		wg.Go(func() { c.work(b, b.N) })
+	}
+	wg.Wait()
+	b.ReportMetric(idle, "before-MiB")
+	b.ReportMetric(l.memory(b, "VmRSS"), "MiB")
+	b.ReportMetric(l.memory(b, "VmHWM"), "most-MiB")
+}
+
 // costs are what the parts of a floor take.
 type costs struct{ exchange, sign, verify time.Duration }
 

@@ -29,7 +29,7 @@ type served struct {
 func serveFloor(b *testing.B) *served {
 	b.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestFloorServer$")
-	cmd.Env = append(os.Environ(), floorVariable+"=1")
+	cmd.Env = append(os.Environ(), floorVariable+"=1", "GOMAXPROCS=1")
 	return launch(b, cmd, "floor: ")
 }
 
@@ -72,22 +72,12 @@ func serveHoldfast(b *testing.B, folder string, cores int) *served {
 // launch starts a process and waits for the line that begins with a word. What follows is its address.
 func launch(b *testing.B, cmd *exec.Cmd, word string) *served {
 	b.Helper()
-	if cmd.Env == nil || cmd.Stderr == nil {
-		cmd.Env = append(cmd.Env, "GOMAXPROCS=1")
-	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		b.Fatal(err)
 	}
 	began := time.Now()
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = cmd.Process.Kill() // nothing it holds is needed any more
-		_ = cmd.Wait()
-	})
+	spawn(b, cmd)
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if rest, ok := strings.CutPrefix(lines.Text(), word); ok {
 			return &served{address: rest, pid: cmd.Process.Pid, ready: time.Since(began)}
@@ -95,6 +85,19 @@ func launch(b *testing.B, cmd *exec.Cmd, word string) *served {
 	}
 	b.Fatalf("%s did not come up", cmd.Path)
 	return nil
+}
+
+// spawn starts a process that ends with the benchmark.
+func spawn(b *testing.B, cmd *exec.Cmd) {
+	b.Helper()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = cmd.Process.Kill() // nothing it holds is needed any more
+		_ = cmd.Wait()
+	})
 }
 
 // cpu is the time that the process has computed, in user space and in the kernel, in ticks of 10 ms (proc(5)).
