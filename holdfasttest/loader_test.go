@@ -152,13 +152,16 @@ func (c *loader) assertion(form url.Values, id string) (url.Values, error) {
 	return form, err
 }
 
-// code asks for a code with a session that everything was agreed to before.
-func (c *loader) code(client string) (string, error) {
-	q := url.Values{
+func authorization(client string) url.Values {
+	return url.Values{
 		"client_id": {client}, "response_type": {"code"}, "redirect_uri": {loadRedirect}, "scope": {"openid profile orders.read"},
 		"state": {"s"}, "nonce": {"n"}, "code_challenge": {challenge()}, "code_challenge_method": {"S256"},
 	}
-	a, err := c.get(loadIssuer, "/authorize?"+q.Encode(), c.withSession)
+}
+
+// code asks for a code with a session that everything was agreed to before.
+func (c *loader) code(client string) (string, error) {
+	a, err := c.get(loadIssuer, "/authorize?"+authorization(client).Encode(), c.withSession)
 	if err != nil {
 		return "", err
 	}
@@ -170,6 +173,28 @@ func (c *loader) code(client string) (string, error) {
 		return "", err
 	}
 	return to.Query().Get("code"), nil
+}
+
+// signIn begins a request without a session and answers with the password.
+func (c *loader) signIn() error {
+	a, err := c.get(loadIssuer, "/authorize?"+authorization("web").Encode())
+	if err != nil {
+		return err
+	}
+	to, err := url.Parse(a.header.Get("Location"))
+	if err != nil {
+		return err
+	}
+	form := url.Values{"i": {to.Query().Get("i")}, "username": {"alice"}, "password": {loadSecret}}
+	cookie, _, _ := strings.Cut(a.header.Get("Set-Cookie"), ";")
+	a, err = c.post(loadIssuer, "/login/password", form, func(r *http.Request) {
+		r.Header.Set("Cookie", cookie)
+		r.Header.Set("Origin", loadIssuer)
+	})
+	if err == nil && a.status != http.StatusServiceUnavailable { // so many hashes are not made at once
+		err = a.want(http.StatusSeeOther)
+	}
+	return err
 }
 
 func codeForm(code string) url.Values {
