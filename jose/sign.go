@@ -14,7 +14,7 @@ import (
 type Signer struct {
 	key      jose.SigningKey
 	public   Key
-	byType   sync.Map // typ -> *typed: building one costs more than a small signature
+	byType   sync.Map // typ -> jose.Signer: building one costs more than a small signature
 	headers  map[jose.HeaderKey]any
 	embedded atomic.Pointer[Signer]
 }
@@ -71,20 +71,20 @@ func (s *Signer) Sign(typ string, claims any) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("marshal claims: %w", err)
 	}
-	t, err := s.typed(typ)
+	signer, err := s.typed(typ)
 	if err != nil {
 		return "", err
 	}
-	token, err := t.sign(payload)
+	jws, err := signer.Sign(payload)
 	if err != nil {
 		return "", fmt.Errorf("sign %s: %w", typ, err)
 	}
-	return token, nil
+	return jws.CompactSerialize()
 }
 
-func (s *Signer) typed(typ string) (*typed, error) {
+func (s *Signer) typed(typ string) (jose.Signer, error) {
 	if found, ok := s.byType.Load(typ); ok {
-		return found.(*typed), nil
+		return found.(jose.Signer), nil
 	}
 	opts := new(jose.SignerOptions)
 	if typ != "" {
@@ -93,36 +93,12 @@ func (s *Signer) typed(typ string) (*typed, error) {
 	for name, value := range s.headers {
 		opts = opts.WithHeader(name, value)
 	}
-	library, err := jose.NewSigner(s.key, opts)
+	signer, err := jose.NewSigner(s.key, opts)
 	if err != nil {
 		return nil, fmt.Errorf("prepare signer: %w", err)
 	}
-	t := &typed{library: library}
-	if jwk, ok := s.key.Key.(jose.JSONWebKey); ok && s.public.alg == ES256 {
-		t.quick, err = prepare(library, jwk.Key)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("prepare signer: %w", err)
-	}
-	s.byType.Store(typ, t)
-	return t, nil
-}
-
-// typed makes tokens of one typ.
-type typed struct {
-	library jose.Signer
-	quick   *quick // nil where only the library signs
-}
-
-func (t *typed) sign(payload []byte) (string, error) {
-	if t.quick != nil {
-		return t.quick.sign(payload)
-	}
-	jws, err := t.library.Sign(payload)
-	if err != nil {
-		return "", err
-	}
-	return jws.CompactSerialize()
+	s.byType.Store(typ, signer)
+	return signer, nil
 }
 
 // remote is a key behind a function, in the shape the JOSE library asks for.
