@@ -23,8 +23,8 @@ func (c *call) door(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	switch {
 	case c.browser && c.app != nil:
-		if appStatus(visible) == http.StatusUnauthorized {
-			h.Set("WWW-Authenticate", `Bearer error="invalid_token"`) // never Basic: browsers would ask for a password
+		if line := pageChallenge(visible, refused); line != "" {
+			h.Set("WWW-Authenticate", line)
 		}
 		web.AppDoor(c.app.DetailedErrors)(w, r, visible)
 	case refused != nil:
@@ -38,6 +38,21 @@ func (c *call) door(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		answer(w, visible)
 	}
+}
+
+// pageChallenge tells a page what its session lacks. It is never one for Basic: browsers would ask for a password.
+func pageChallenge(e *oauth.Error, refused *resource.Challenge) string {
+	if refused != nil {
+		own := *refused
+		own.Scheme, own.Metadata = "", "" // how its token is bound is not the business of a page
+		if lines := own.Header(); len(lines) > 0 {
+			return lines[0]
+		}
+	}
+	if appStatus(e) == http.StatusUnauthorized {
+		return `Bearer error="invalid_token"`
+	}
+	return ""
 }
 
 // appStatus is the status AppDoor gives.

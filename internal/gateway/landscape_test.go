@@ -172,6 +172,8 @@ func (r *rig) routes() []objects.Document {
 	add("prefertoken", m{"prefer": "token"})
 	add("prefercookie", m{"prefer": "cookie"})
 	add("stepup", tokensOnly(m{"credentials": []string{"certificate"}, "acr_values": []string{"phrh"}, "max_age": 60}))
+	add("pagestepup", m{"credentials": []string{"cookie"}, "acr_values": []string{"phrh"}})
+	add("pagewrite", m{"credentials": []string{"cookie"}, "scopes": []string{"write"}})
 	add("away", tokensOnly(m{"upstream": "https://localhost:1", "credentials": []string{"certificate"}}))
 	add("twice", tokensOnly(m{"credentials": []string{"certificate"}}))
 	add("twice-again", tokensOnly(m{"path": "/twice", "credentials": []string{"certificate"}}))

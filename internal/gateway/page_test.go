@@ -94,6 +94,28 @@ func (r *rig) wantPage(t *testing.T, client *http.Client, q *http.Request, statu
 	}
 }
 
+// RFC 9470 §3, RFC 6750 §3.1: a page learns what would do, in words it can read.
+func TestPagesLearnWhatIsMissing(t *testing.T) {
+	r := landscape(t)
+	cookie, _ := r.cookie(t, "demo", "alice", false)
+	for path, want := range map[string]struct {
+		status    int
+		code, say string
+	}{
+		"/pagestepup": {401, "insufficient_user_authentication", `Bearer error="insufficient_user_authentication", error_description="the user has to sign in again", acr_values="phrh"`},
+		"/pagewrite":  {403, "insufficient_scope", `Bearer error="insufficient_scope", error_description="the access token lacks a scope", scope="write"`},
+	} {
+		a := send(t, r.client(t, nil), fromPage(newRequest(t, "GET", r.origin+path, ""), cookie))
+		got := a.Header.Values("WWW-Authenticate")
+		if a.StatusCode != want.status || !strings.Contains(a.body, `"code":"`+want.code+`"`) || len(got) != 1 || got[0] != want.say {
+			t.Errorf("%s: %d %s %q", path, a.StatusCode, a.body, got)
+		}
+		if !strings.Contains(a.Header.Get("Access-Control-Expose-Headers"), "WWW-Authenticate") {
+			t.Error("and cannot read it")
+		}
+	}
+}
+
 // The preflight tells pages of the application, and no others, which methods the routes have.
 func TestPreflight(t *testing.T) {
 	r := landscape(t)
