@@ -28,26 +28,23 @@ type served struct {
 // serveFloor runs a bare Go server that answers every request with the same two bytes.
 func serveFloor(b *testing.B) *served {
 	b.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestFloorServer$")
+	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), floorVariable+"=1", "GOMAXPROCS=1")
 	return launch(b, cmd, "floor: ")
 }
 
 const floorVariable = "HOLDFAST_FLOOR_SERVER"
 
-// TestFloorServer is no test: it is the process that serveFloor starts.
-func TestFloorServer(t *testing.T) {
-	if os.Getenv(floorVariable) == "" {
-		t.Skip("serves only where a benchmark has started it")
-	}
+// beFloor is the process that serveFloor starts: TestMain becomes it where the variable says so.
+func beFloor() error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	fmt.Printf("floor: %s\n", l.Addr())
-	t.Fatal(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("ok")) // a caller that has gone cannot be told
-	})))
+	}))
 }
 
 // serveHoldfast runs "holdfast serve" behind a hop that ends TLS, which is the driver. Its log goes to a file, as in

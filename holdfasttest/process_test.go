@@ -2,6 +2,7 @@ package holdfasttest_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +38,10 @@ type buildError struct{ said string }
 func (e *buildError) Error() string { return "build: " + e.said }
 
 func TestMain(m *testing.M) {
+	if os.Getenv(floorVariable) != "" {
+		fmt.Fprintln(os.Stderr, beFloor())
+		os.Exit(1)
+	}
 	code := m.Run()
 	if built != "" {
 		_ = os.RemoveAll(built) // a temporary folder
