@@ -158,27 +158,8 @@ func TestBrowser(t *testing.T) {
 
 // walk signs in by password, adds a passkey, and signs in by it.
 func walk(ctx context.Context, t *testing.T, s *holdfasttest.Server) {
-	alice, client := s.Users[0], newPerson(t, s)
-	authenticator(ctx, t)
-
-	run(ctx, t, "open the account", chromedp.Navigate(s.Issuer+"/account"), chromedp.WaitVisible("#username"))
-	picture(ctx, t, "login")
-	run(ctx, t, "sign in by password",
-		chromedp.SendKeys("#username", alice.Username), chromedp.SendKeys("#password", alice.Password),
-		chromedp.Click("#login-submit"), chromedp.WaitVisible("#passkey-add"))
-	picture(ctx, t, "account-empty")
-	run(ctx, t, "ask for a code", chromedp.Click("#passkey-add"), chromedp.WaitVisible("#mail-send"), chromedp.Click("#mail-send"), chromedp.WaitVisible("#code"))
-	code := sixteen.FindString(s.Mail(alice.Username, "code").Text)
-	if code == "" {
-		t.Fatal("the mail holds no code")
-	}
-	picture(ctx, t, "code")
-	run(ctx, t, "enter the code", chromedp.SendKeys("#code", code), chromedp.Click("#code-submit"), chromedp.WaitVisible("#passkey-submit"))
-	picture(ctx, t, "create")
-	run(ctx, t, "create a passkey", chromedp.Click("#passkey-submit"), chromedp.WaitVisible("#sign-out"), chromedp.WaitVisible(".note, [role=status] p"))
-	picture(ctx, t, "account")
-	s.Mail(alice.Username, "passkey was added")
-	signOut(ctx, t)
+	client := newPerson(t, s)
+	firstPasskey(ctx, t, s)
 
 	t.Run("by autofill", func(t *testing.T) {
 		// With a virtual authenticator the conditional request is answered as soon as the page is open, and perhaps before
@@ -209,6 +190,31 @@ func walk(ctx context.Context, t *testing.T, s *holdfasttest.Server) {
 		}
 	})
 	t.Run("cookies and script", func(t *testing.T) { nothingForScript(ctx, t, s) })
+}
+
+// firstPasskey gives Alice a passkey in this browser, and leaves her signed out.
+func firstPasskey(ctx context.Context, t *testing.T, s *holdfasttest.Server) {
+	t.Helper()
+	alice := s.Users[0]
+	authenticator(ctx, t)
+	run(ctx, t, "open the account", chromedp.Navigate(s.Issuer+"/account"), chromedp.WaitVisible("#username"))
+	picture(ctx, t, "login")
+	run(ctx, t, "sign in by password",
+		chromedp.SendKeys("#username", alice.Username), chromedp.SendKeys("#password", alice.Password),
+		chromedp.Click("#login-submit"), chromedp.WaitVisible("#passkey-add"))
+	picture(ctx, t, "account-empty")
+	run(ctx, t, "ask for a code", chromedp.Click("#passkey-add"), chromedp.WaitVisible("#mail-send"), chromedp.Click("#mail-send"), chromedp.WaitVisible("#code"))
+	code := sixteen.FindString(s.Mail(alice.Username, "code").Text)
+	if code == "" {
+		t.Fatal("the mail holds no code")
+	}
+	picture(ctx, t, "code")
+	run(ctx, t, "enter the code", chromedp.SendKeys("#code", code), chromedp.Click("#code-submit"), chromedp.WaitVisible("#passkey-submit"))
+	picture(ctx, t, "create")
+	run(ctx, t, "create a passkey", chromedp.Click("#passkey-submit"), chromedp.WaitVisible("#sign-out"), chromedp.WaitVisible(".note, [role=status] p"))
+	picture(ctx, t, "account")
+	s.Mail(alice.Username, "passkey was added")
+	signOut(ctx, t)
 }
 
 func signOut(ctx context.Context, t *testing.T) {
