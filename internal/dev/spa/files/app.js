@@ -39,6 +39,7 @@ function show(reason) {
   byId("app-logout").hidden = !signedIn;
   if (signedIn) showUser(claims ?? {});
   else forget();
+  tick();
 }
 
 const shown = [["sub", "Subject"], ["acr", "Assurance"], ["amr", "Method"], ["auth_time", "Since"]];
