@@ -248,6 +248,17 @@ func RingRewrap(ctx context.Context, c *Console, file string) error {
 		if err != nil {
 			return err
 		}
+		for _, tenant := range tenants {
+			var more int
+			err := a.DB.For(tenant).Write(ctx, func(tx *store.Tx) (err error) {
+				more, err = objects.Rewrap(tx, ring)
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("rewrap tenant %s: %w", tenant, err)
+			}
+			n += more
+		}
 		fmt.Fprintf(c.Out, "sealed %d values again under key %s, which seals from now on: copy the file to every node again\n", n, ring.ActiveID())
 		return nil
 	})

@@ -214,8 +214,7 @@ func (p *preparation) sealKey(a, had *Application, key jose.Key) {
 			return
 		}
 	}
-	sealed := p.ring.Seal(keys.PurposeSeal, applicationKeyAt(a.Name), jwk)
-	a.SealedKey = keys.SealedBy(sealed) + ":" + base64.RawURLEncoding.EncodeToString(sealed)
+	a.SealedKey = sealApplicationKey(p.ring, a.Name, jwk)
 }
 
 func checkApplicationClient(p *preparation, a *Application) {
