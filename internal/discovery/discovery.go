@@ -63,6 +63,7 @@ func (e *Endpoints) jwks() ([]byte, string, error) {
 // serve answers a document, or 304 to who has it already (RFC 9110 §13.1.2).
 func serve(doc document) http.Handler {
 	return web.Through(web.OAuthDoor, func(w http.ResponseWriter, r *http.Request) error {
+		web.EventOf(r.Context()).Routine()
 		body, etag, err := doc()
 		if err != nil {
 			return err

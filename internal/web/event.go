@@ -37,6 +37,7 @@ type Event struct {
 	subject string
 	code    oauth.Code
 	causes  []error
+	routine bool
 }
 
 type eventKey struct{}
@@ -100,6 +101,19 @@ func (e *Event) Cause(err error) {
 	e.mu.Unlock()
 }
 
+// Routine says that everybody asks for this all the time: success is logged at debug level only.
+func (e *Event) Routine() {
+	e.mu.Lock()
+	e.routine = true
+	e.mu.Unlock()
+}
+
+func (e *Event) isRoutine() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.routine
+}
+
 func (e *Event) set(field *string, to string) {
 	e.mu.Lock()
 	*field = to
@@ -142,14 +156,15 @@ func (e *Event) reason() string {
 	return ""
 }
 
-// attributes are the fields of the log record that rooms have filled.
-func (e *Event) attributes() []slog.Attr {
+// attributes adds the fields of the log record that rooms have filled to those given.
+func (e *Event) attributes(given ...slog.Attr) []slog.Attr {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := make([]slog.Attr, 0, 5)
+	out := make([]slog.Attr, len(given), len(given)+6)
+	copy(out, given)
 	for _, a := range [...]slog.Attr{
-		slog.String("tenant", e.tenant), slog.String("client", e.client), slog.String("subject", e.subject),
-		slog.String("code", string(e.code)), slog.String("cause", e.reason()),
+		slog.String("route", e.route), slog.String("tenant", e.tenant), slog.String("client", e.client),
+		slog.String("subject", e.subject), slog.String("code", string(e.code)), slog.String("cause", e.reason()),
 	} {
 		if a.Value.String() != "" {
 			out = append(out, a)

@@ -130,8 +130,11 @@ func (s *wrapper) finish(w *recorder, r *http.Request, e *Event) {
 		return
 	}
 	level := slog.LevelInfo
-	if status >= http.StatusInternalServerError {
+	switch {
+	case status >= http.StatusInternalServerError:
 		level = slog.LevelError
+	case e.isRoutine() && status < http.StatusBadRequest:
+		level = slog.LevelDebug
 	}
 	s.log(r, e, level, status)
 }
@@ -144,12 +147,11 @@ func (s *wrapper) log(r *http.Request, e *Event, level slog.Level, status int) {
 	}
 	record := slog.NewRecord(time.Now(), level, "request", 0)
 	// Never the query or a header: codes, tokens and states travel there.
-	record.AddAttrs(
+	record.AddAttrs(e.attributes(
 		slog.String("request_id", e.RequestID), slog.String("method", r.Method), slog.String("host", e.Peer.Host),
-		slog.String("route", e.Route()), slog.Int("status", status), slog.Duration("duration", s.o.Now().Sub(e.Started)),
+		slog.Int("status", status), slog.Int64("duration_us", s.o.Now().Sub(e.Started).Microseconds()),
 		slog.String("address", e.Peer.Prefix),
-	)
-	record.AddAttrs(e.attributes()...)
+	)...)
 	_ = h.Handle(r.Context(), record) // where a log cannot be written, nothing can be said about it either
 }
 

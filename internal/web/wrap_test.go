@@ -71,7 +71,7 @@ func TestOneRecordWithoutSecrets(t *testing.T) {
 		t.Fatalf("%v: %s", err, l.log.String())
 	}
 	want := map[string]any{
-		"method": "GET", "route": "/thing/{id}", "status": 400.0, "duration": 1e6, "tenant": "main", "client": "shop",
+		"method": "GET", "route": "/thing/{id}", "status": 400.0, "duration_us": 1000.0, "tenant": "main", "client": "shop",
 		"subject": "alice", "code": "invalid_grant", "address": "192.0.2.0/24", "host": "login.example",
 		"request_id": res.Header.Get("X-Request-Id"),
 	}
