@@ -16,11 +16,11 @@ import (
 
 // engines runs a test over a landscape on every database there is.
 func engines(t *testing.T, fn func(t *testing.T, r *rig)) {
-	storetest.Engines(t, func(t *testing.T, db *store.DB) { fn(t, newRig(t, db)) })
+	storetest.EachURL(t, func(t *testing.T, url string) { fn(t, newRig(t, url)) })
 }
 
 // landscape is for tests to which the database does not matter.
-func landscape(t testing.TB) *rig { return newRig(t, storetest.Open(t)) }
+func landscape(t testing.TB) *rig { return newRig(t, storetest.SQLiteURL(t)) }
 
 // ways are all the ways in, each with a request that is right every time it is made.
 func (r *rig) ways(t testing.TB) map[string]func(method, path, body string) (*http.Client, *http.Request) {

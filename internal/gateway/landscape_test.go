@@ -127,6 +127,19 @@ func (r *rig) refusal(t testing.TB) refused {
 	return r.refusals[len(r.refusals)-1]
 }
 
+// refused is how many refusals were recorded since forgive.
+func (r *rig) refused() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.refusals)
+}
+
+func (r *rig) forgive() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refusals = nil
+}
+
 func (r *rig) documents() []objects.Document {
 	lists := []string{"gateway"}
 	key, err := jose.GenerateKey(jose.ES256)

@@ -34,28 +34,29 @@ func (c *call) forward(w http.ResponseWriter, r *http.Request, g *generation, to
 	if err != nil {
 		return err
 	}
-	ctx, cancel, stop := c.watch(w, r)
-	defer stop()
-	defer c.note(ctx)
-	timer := time.AfterFunc(time.Duration(c.route.Timeout)*time.Second, func() { cancel(errTimeout) })
+	s := c.watch(w, r)
+	defer c.unwatch(s)
+	defer c.note(s.ctx)
+	timer := time.AfterFunc(time.Duration(c.route.Timeout)*time.Second, func() { s.cancel(errTimeout) })
 	defer timer.Stop()
 	if !appsession.IsWebSocket(r) {
 		r.Body = http.MaxBytesReader(w, r.Body, c.route.MaxBody)
 	}
 	var failure error
 	proxy := &httputil.ReverseProxy{
-		Transport:  withContext{ctx, g.transport},
+		Transport:  withContext{s.ctx, g.transport},
 		BufferPool: &c.buffers,
 		ErrorLog:   silent, // what it would say is in the record of the request
 		Rewrite:    func(p *httputil.ProxyRequest) { c.rewrite(p.Out, headers) },
 		ModifyResponse: func(answer *http.Response) error {
 			timer.Stop()
+			s.begin()
 			c.cleanAnswer(answer.Header, w.Header())
 			return nil
 		},
-		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failure = c.failure(ctx, r, err) },
+		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) { failure = c.failure(s.ctx, r, err) },
 	}
-	proxy.ServeHTTP(w, r.WithContext(ctx))
+	proxy.ServeHTTP(w, r.WithContext(s.ctx))
 	return failure
 }
 

@@ -45,6 +45,7 @@ const (
 // what it gets with package resource.
 type rig struct {
 	offset  atomic.Int64 // between this clock and that of the wall
+	url     string       // of the database
 	db      *store.DB    // of the tenant
 	ring    *keys.Ring
 	feed    *feed.Feed
@@ -84,9 +85,10 @@ type refused struct {
 func (r *rig) now() time.Time       { return time.Now().Add(time.Duration(r.offset.Load())) }
 func (r *rig) pass(d time.Duration) { r.offset.Add(int64(d)) }
 
-func newRig(t testing.TB, root *store.DB) *rig {
+func newRig(t testing.TB, url string) *rig {
 	t.Helper()
-	r := &rig{db: root.For("acme"), ring: keys.NewRing(), partner: resourcetest.NewClient(t), phone: resourcetest.NewClient(t)}
+	root := open(t, url)
+	r := &rig{url: url, db: root.For("acme"), ring: keys.NewRing(), partner: resourcetest.NewClient(t), phone: resourcetest.NewClient(t)}
 	r.reg, r.nonces = objects.New(r.db), dpop.NewNonces([]byte("01234567890123456789012345678901"))
 	r.session = &appsession.Sessions{DB: r.db, Ring: r.ring, Now: r.now}
 	authority, err := ca.Development(t.TempDir(), "holdfast.localhost", time.Now())
@@ -102,6 +104,17 @@ func newRig(t testing.TB, root *store.DB) *rig {
 	r.follow(t)
 	r.startGateway(t, front)
 	return r
+}
+
+// open opens the database as a node does.
+func open(t testing.TB, url string) *store.DB {
+	t.Helper()
+	db, err := store.Open(t.Context(), url, store.Options{Synchronous: "NORMAL"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() }) // nothing is written any more
+	return db
 }
 
 func rootsOf(t testing.TB, a *ca.Authority) *x509.CertPool {
@@ -185,6 +198,15 @@ func eventually(t testing.TB, what string, is func() bool) {
 			t.Fatalf("not within 10 s: %s", what)
 		}
 	}
+}
+
+// elsewhere writes as another node, of which this one learns when it looks. It gives the time after the commit.
+func (r *rig) elsewhere(t testing.TB, fn func(*store.Tx) error) time.Time {
+	t.Helper()
+	if err := open(t, r.url).For("acme").Write(context.WithoutCancel(t.Context()), fn); err != nil {
+		t.Fatal(err)
+	}
+	return time.Now()
 }
 
 func (r *rig) write(t testing.TB, fn func(*store.Tx) error) {

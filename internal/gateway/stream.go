@@ -23,8 +23,8 @@ var (
 const (
 	// watchEvery is how often an open request looks by itself whether it may go on.
 	watchEvery = 2 * time.Second
-	// grace is how long a request that was ended may take to say so.
-	grace = 500 * time.Millisecond
+	// grace is how long a request that was ended before its answer began may take to say so.
+	grace = 250 * time.Millisecond
 )
 
 // streams are the requests under way, by everything whose revocation ends them.
@@ -48,14 +48,15 @@ type stream struct {
 	n       int
 
 	mu    sync.Mutex
+	begun bool // the answer
 	done  bool
 	timer *time.Timer
 }
 
-// watch ends the context it returns as soon as the call may not go on: its token or session is revoked or expires, or
-// nothing is heard of revocations any more. stop must be called when the request is over.
-func (c *call) watch(w http.ResponseWriter, r *http.Request) (ctx context.Context, cancel context.CancelCauseFunc, stop func()) {
-	ctx, cancel = context.WithCancelCause(r.Context())
+// watch ends the context of the stream it returns as soon as the call may not go on: its token or session is revoked or
+// expires, or nothing is heard of revocations any more. unwatch must be called when the request is over.
+func (c *call) watch(w http.ResponseWriter, r *http.Request) *stream {
+	ctx, cancel := context.WithCancelCause(r.Context())
 	s := &stream{ctx: ctx, cancel: cancel, control: http.NewResponseController(w), over: c.over}
 	subject := subjectOf(c.who.Token)
 	s.key(store.EventJTI, subject.JTI)
@@ -70,18 +71,24 @@ func (c *call) watch(w http.ResponseWriter, r *http.Request) (ctx context.Contex
 	// The deadlines of the server are for requests that end; this one ends with its token.
 	_ = s.control.SetReadDeadline(time.Time{})
 	_ = s.control.SetWriteDeadline(time.Time{})
-	c.streams.add(s)
 	s.mu.Lock()
 	s.timer = time.AfterFunc(c.nextLook(), func() { c.look(s) })
 	s.mu.Unlock()
+	c.streams.add(s)
 	if err := c.over(); err != nil { // since it was decided
 		cancel(err)
 	}
-	return ctx, cancel, func() {
-		c.streams.remove(s)
-		s.finish()
-		cancel(nil)
-	}
+	return s
+}
+
+// unwatch makes sure that nothing happens to the connection any more, which serves the next request.
+func (c *call) unwatch(s *stream) {
+	c.streams.remove(s)
+	s.mu.Lock()
+	s.done = true
+	s.timer.Stop()
+	s.mu.Unlock()
+	s.cancel(nil)
 }
 
 func (s *stream) key(kind, key string) {
@@ -138,13 +145,20 @@ func (c *call) look(s *stream) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.done {
+	if !s.done && s.ctx.Err() == nil { // or else the timer is that of end
 		s.timer.Reset(c.nextLook())
 	}
 }
 
-// end cancels a request. Whoever is blocked in writing to a client that does not read hears nothing of that, so a moment
-// later the connection is cut.
+// begin notes that the answer begins.
+func (s *stream) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begun = true
+}
+
+// end cancels a request. Whoever is blocked in writing to a client that does not read hears nothing of that, so the
+// connection is cut as well: a moment later where there is a refusal to be written yet.
 func (s *stream) end(cause error) {
 	s.cancel(cause)
 	s.mu.Lock()
@@ -153,23 +167,23 @@ func (s *stream) end(cause error) {
 		return
 	}
 	s.timer.Stop()
+	if s.begun {
+		s.cut()
+		return
+	}
 	s.timer = time.AfterFunc(grace, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if !s.done {
-			past := time.Unix(1, 0)
-			_ = s.control.SetReadDeadline(past)
-			_ = s.control.SetWriteDeadline(past)
+			s.cut()
 		}
 	})
 }
 
-// finish makes sure that nothing happens to the connection any more, which serves the next request.
-func (s *stream) finish() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.done = true
-	s.timer.Stop()
+func (s *stream) cut() {
+	past := time.Unix(1, 0)
+	_ = s.control.SetReadDeadline(past)
+	_ = s.control.SetWriteDeadline(past)
 }
 
 func (t *streams) add(s *stream) {

@@ -8,7 +8,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,8 +19,8 @@ import (
 	"github.com/holdfast-iam/holdfast/oauth"
 )
 
-// soon is what open requests have to end within: a second, and some for a busy machine.
-const soon = 1500 * time.Millisecond
+// within is how long an open request may go on after its token or its session was revoked.
+const within = time.Second
 
 // events answers with an event and then keeps the answer open, and tells when it is over.
 func (r *rig) events() (over chan struct{}) {
@@ -48,28 +50,34 @@ func opened(t *testing.T, c *http.Client, q *http.Request) *bufio.Reader {
 	return body
 }
 
-// ends requires that a reader breaks off within a second of what is done.
-func ends(t *testing.T, body io.Reader, do func()) {
+// ends requires that what is read breaks off, and within a second of what is done. That gives the time when it was.
+func ends(t *testing.T, body io.Reader, do func() time.Time) {
 	t.Helper()
-	done := make(chan error, 1)
-	go func() { _, err := io.Copy(io.Discard, body); done <- err }()
+	var err error
+	over := make(chan time.Time, 1)
+	go func() { _, err = io.Copy(io.Discard, body); over <- time.Now() }()
 	select {
-	case err := <-done:
+	case <-over:
 		t.Fatalf("over before its time: %v", err)
 	case <-time.After(50 * time.Millisecond):
 	}
-	do()
-	at := time.Now()
+	done := do()
 	select {
-	case err := <-done:
-		if took := time.Since(at); took > soon {
-			t.Errorf("ended after %v", took)
-		}
+	case at := <-over:
+		soon(t, "the end", done, at)
 		if err == nil {
 			t.Error("ended as if it were whole")
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("still open")
+	}
+}
+
+// soon requires that something has happened within a second of a commit.
+func soon(t *testing.T, what string, committed, at time.Time) {
+	t.Helper()
+	if took := at.Sub(committed); took > within {
+		t.Errorf("%s came after %v", what, took)
 	}
 }
 
@@ -100,7 +108,7 @@ func TestRevocationEndsStreams(t *testing.T) {
 				token, claims := r.issue(t, pass{client: "partner", bound: x5t, opaque: name == "grant"})
 				q := newRequest(t, "GET", r.mtls+"/orders", "")
 				q.Header.Set("Authorization", "Bearer "+token)
-				ends(t, opened(t, partner, q), func() { r.write(t, end(claims)) })
+				ends(t, opened(t, partner, q), func() time.Time { return r.elsewhere(t, end(claims)) })
 				<-over
 				if a := send(t, partner, q); a.StatusCode != 401 {
 					t.Errorf("afterwards: %d", a.StatusCode)
@@ -111,8 +119,8 @@ func TestRevocationEndsStreams(t *testing.T) {
 		}
 		t.Run("session of the application", func(t *testing.T) {
 			cookie, s := r.cookie(t, "demo", "alice", false)
-			ends(t, opened(t, client, fromPage(newRequest(t, "GET", r.origin+"/orders", ""), cookie)), func() {
-				r.write(t, func(tx *store.Tx) error { _, err := tx.EndAppSession(s.Record.ID); return err })
+			ends(t, opened(t, client, fromPage(newRequest(t, "GET", r.origin+"/orders", ""), cookie)), func() time.Time {
+				return r.elsewhere(t, func(tx *store.Tx) error { _, err := tx.EndAppSession(s.Record.ID); return err })
 			})
 			<-over
 		})
@@ -127,15 +135,14 @@ func TestOthersStreamsStayOpen(t *testing.T) {
 	q := r.certified(t, "GET", "/orders", pass{})
 	body := opened(t, partner, q)
 	_, other := r.issue(t, pass{client: "partner", bound: oauth.Confirmation{X5T: r.partner.X5T()}})
-	r.write(t, func(tx *store.Tx) error { return tx.RevokeGrant(other.GrantID, tx.Now.Add(time.Hour)) })
+	r.elsewhere(t, func(tx *store.Tx) error { return tx.RevokeGrant(other.GrantID, tx.Now.Add(time.Hour)) })
 	time.Sleep(700 * time.Millisecond)
-	ends(t, body, func() {
-		c, err := r.minter.Inspect(t.Context(), strings.TrimPrefix(q.Header.Get("Authorization"), "Bearer "))
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		r.write(t, func(tx *store.Tx) error { return tx.RevokeGrant(c.GrantID, tx.Now.Add(time.Hour)) })
+	own, err := r.minter.Inspect(t.Context(), strings.TrimPrefix(q.Header.Get("Authorization"), "Bearer "))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends(t, body, func() time.Time {
+		return r.elsewhere(t, func(tx *store.Tx) error { return tx.RevokeGrant(own.GrantID, tx.Now.Add(time.Hour)) })
 	})
 }
 
@@ -144,11 +151,17 @@ func TestStreamsEndWithTheTokenAndInTheDark(t *testing.T) {
 	t.Run("expiry", func(t *testing.T) {
 		r := landscape(t)
 		r.events()
-		body := opened(t, r.client(t, &r.partner.KeyPair), r.certified(t, "GET", "/orders", pass{}))
-		r.pass(5*time.Minute - 300*time.Millisecond)
-		time.Sleep(2 * time.Second) // the next look
-		if _, err := io.Copy(io.Discard, body); err == nil {
+		token, claims := r.issue(t, pass{client: "partner", bound: oauth.Confirmation{X5T: r.partner.X5T()}})
+		end := time.Unix(claims.ExpiresAt, 0)
+		r.pass(end.Sub(r.now()) - 1500*time.Millisecond)
+		eventually(t, "the feed follows", func() bool { return !r.feed.Stale() })
+		q := newRequest(t, "GET", r.mtls+"/orders", "")
+		q.Header.Set("Authorization", "Bearer "+token)
+		if _, err := io.Copy(io.Discard, opened(t, r.client(t, &r.partner.KeyPair), q)); err == nil {
 			t.Error("ended as if it were whole")
+		}
+		if soon(t, "the end", end, r.now()); r.now().Before(end) {
+			t.Error("ended before its token")
 		}
 	})
 	t.Run("deaf", func(t *testing.T) {
@@ -166,30 +179,120 @@ func TestStreamsEndWithTheTokenAndInTheDark(t *testing.T) {
 	})
 }
 
-// A client that does not read keeps nothing open: neither here nor at the API.
-func TestRevocationReachesWhoDoesNotRead(t *testing.T) {
+// A request that waits for its answer is told why it gets none, and its connection serves the next one.
+func TestRevocationRefusesWhoWaits(t *testing.T) {
 	r := landscape(t)
-	over := make(chan struct{})
+	waiting := make(chan struct{})
+	wait := func(_ http.ResponseWriter, q *http.Request) { waiting <- struct{}{}; <-q.Context().Done() }
+	cookie, s := r.cookie(t, "demo", "alice", false)
+	token, claims := r.issue(t, pass{client: "partner", bound: oauth.Confirmation{X5T: r.partner.X5T()}})
+	held := newRequest(t, "GET", r.mtls+"/orders", "")
+	held.Header.Set("Authorization", "Bearer "+token)
+	for code, c := range map[string]struct {
+		from *http.Client
+		q    *http.Request
+		end  func(tx *store.Tx) error
+	}{
+		"token_expired": {r.client(t, nil), fromPage(newRequest(t, "GET", r.origin+"/orders", ""), cookie), func(tx *store.Tx) error { _, err := tx.EndAppSession(s.Record.ID); return err }},
+		"invalid_token": {r.client(t, &r.partner.KeyPair), held, func(tx *store.Tx) error { return tx.RevokeGrant(claims.GrantID, tx.Now.Add(time.Hour)) }},
+	} {
+		t.Run(code, func(t *testing.T) {
+			r.does(wait)
+			answered := make(chan *http.Response, 1)
+			go func() {
+				a, _ := c.from.Do(c.q)
+				answered <- a
+			}()
+			<-waiting
+			done := r.elsewhere(t, c.end)
+			a := <-answered
+			if a == nil {
+				t.Fatal("no answer")
+			}
+			soon(t, "the refusal", done, time.Now())
+			body, err := io.ReadAll(a.Body)
+			_ = a.Body.Close()
+			if got := r.refusal(t); err != nil || a.StatusCode != 401 || !strings.Contains(string(body), `"`+code+`"`) || got.code != code {
+				t.Errorf("%d %s, %v, recorded %+v", a.StatusCode, body, err, got)
+			}
+			r.does(nil)
+			reused := false
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused }})
+			if a := send(t, c.from, c.q.WithContext(ctx)); a.StatusCode != 401 || !reused {
+				t.Errorf("%d, of the same connection: %v", a.StatusCode, reused)
+			}
+		})
+	}
+}
+
+// flood is an API that writes for as long as somebody takes it, and tells how much and when it is over.
+func (r *rig) flood() (written *atomic.Int64, over chan time.Time) {
+	written, over = new(atomic.Int64), make(chan time.Time, 1)
 	r.does(func(w http.ResponseWriter, q *http.Request) {
-		defer close(over)
-		for q.Context().Err() == nil {
-			if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+		to := io.Writer(w)
+		if q.Header.Get("Upgrade") != "" {
+			c, rw, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			acceptSocket(rw)
+			to = c
+		}
+		for {
+			n, err := to.Write(make([]byte, 1<<16))
+			if written.Add(int64(n)); err != nil {
+				over <- time.Now()
 				return
 			}
 		}
 	})
-	token, claims := r.issue(t, pass{client: "partner", bound: oauth.Confirmation{X5T: r.partner.X5T()}})
-	a := r.raw(t, "GET /orders HTTP/1.1\r\nHost: "+strings.TrimPrefix(r.mtls, "https://")+"\r\nAuthorization: Bearer "+token+"\r\n\r\n")
-	if a.StatusCode != 200 {
-		t.Fatal(a.Status)
+	return written, over
+}
+
+// A client that does not read keeps nothing open: neither here nor at the API.
+func TestRevocationReachesWhoDoesNotRead(t *testing.T) {
+	r := landscape(t)
+	written, over := r.flood()
+	for name, ask := range map[string]func(cookie *http.Cookie) int{
+		"HTTP/1.1": func(cookie *http.Cookie) int { return r.unread(t, false, cookie) },
+		"HTTP/2":   func(cookie *http.Cookie) int { return r.unread(t, true, cookie) },
+		"WebSocket": func(cookie *http.Cookie) int {
+			_, a, _ := r.dialSocket(t, "/orders", "Cookie: "+cookie.String(), "Origin: "+spa)
+			return a.StatusCode
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cookie, s := r.cookie(t, "demo", "alice", false)
+			if status := ask(cookie); status != 200 && status != 101 {
+				t.Fatal(status)
+			}
+			for before := int64(-1); before != written.Load(); time.Sleep(200 * time.Millisecond) { // until all buffers are full
+				before = written.Load()
+			}
+			done := r.elsewhere(t, func(tx *store.Tx) error { _, err := tx.EndAppSession(s.Record.ID); return err })
+			soon(t, "the end at the API", done, <-over)
+			eventually(t, "the end is recorded", func() bool { return r.refused() > 0 })
+			soon(t, "the end here", done, time.Now())
+			r.forgive()
+		})
 	}
-	time.Sleep(200 * time.Millisecond) // until all buffers are full
-	r.write(t, func(tx *store.Tx) error { return tx.RevokeGrant(claims.GrantID, tx.Now.Add(time.Hour)) })
-	select {
-	case <-over:
-	case <-time.After(soon + time.Second):
-		t.Error("the API still writes")
+}
+
+// unread gives the status of an answer whose body stays where it is.
+func (r *rig) unread(t *testing.T, http2 bool, cookie *http.Cookie) int {
+	t.Helper()
+	c := r.client(t, nil)
+	c.Transport.(*http.Transport).ForceAttemptHTTP2 = http2
+	a, err := c.Do(fromPage(newRequest(t, "GET", r.origin+"/orders", ""), cookie))
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = a.Body.Close() })
+	if a.ProtoMajor == 2 != http2 {
+		t.Fatal(a.Proto)
+	}
+	return a.StatusCode
 }
 
 // dialSocket opens a WebSocket as a browser does.
@@ -219,9 +322,13 @@ func echoSocket(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	defer c.Close()
-	fmt.Fprint(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
-	_ = rw.Flush()
+	acceptSocket(rw)
 	_, _ = io.Copy(c, rw)
+}
+
+func acceptSocket(w *bufio.ReadWriter) {
+	fmt.Fprint(w, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+	_ = w.Flush()
 }
 
 // A WebSocket cannot carry the custom header, so its Origin decides; it works both ways and ends with the session.
@@ -259,14 +366,11 @@ func TestRFC6455_WebSocket(t *testing.T) {
 			t.Fatalf("%q, %v", heard, err)
 		}
 	}
-	at := time.Now()
-	r.write(t, func(tx *store.Tx) error { _, err := tx.EndAppSession(s.Record.ID); return err })
+	done := r.elsewhere(t, func(tx *store.Tx) error { _, err := tx.EndAppSession(s.Record.ID); return err })
 	if n, err := io.Copy(io.Discard, from); n > 0 {
 		t.Errorf("%d bytes, %v", n, err)
 	}
-	if took := time.Since(at); took > soon {
-		t.Errorf("ended after %v", took)
-	}
+	soon(t, "the end", done, time.Now())
 }
 
 // Bodies flow both ways at once, and neither the deadlines of the server nor the timeout of the route end them.
