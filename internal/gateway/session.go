@@ -9,6 +9,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/holdfast-iam/holdfast/internal/appsession"
+	"github.com/holdfast-iam/holdfast/internal/feed"
 	"github.com/holdfast-iam/holdfast/internal/objects"
 )
 
@@ -18,7 +19,7 @@ const (
 	sessionFor = time.Minute
 )
 
-// sessions remembers opened sessions of browser applications, by the hash of application and what was shown.
+// sessions remembers opened sessions of browser applications, by the hash of application and cookie.
 type sessions struct {
 	cache *otter.Cache[[sha256.Size]byte, opened]
 }
@@ -33,13 +34,13 @@ func newSessions() *sessions {
 	return &sessions{otter.Must(&otter.Options[[sha256.Size]byte, opened]{MaximumSize: sessionsSize})}
 }
 
-// openSession opens the session that a browser shows, from memory where nothing speaks against it. Errors:
-// appsession.ErrNone, those of the store.
-func (g *gateway) openSession(ctx context.Context, app *objects.Application, shown string) (*appsession.Session, error) {
+// openSession opens the session of a cookie, from memory where nothing speaks against it. Errors: appsession.ErrNone, those
+// of the store.
+func (g *gateway) openSession(ctx context.Context, app *objects.Application, cookie string) (*appsession.Session, error) {
 	if g.Sessions == nil {
 		return nil, errors.New("there are no sessions here")
 	}
-	key := sha256.Sum256([]byte(app.Name + "\x00" + shown))
+	key := sha256.Sum256([]byte(app.Name + "\x00" + cookie))
 	if !g.Feed.Stale() {
 		if o, ok := g.sessions.cache.GetIfPresent(key); ok && o.app == app && g.Now().Before(o.until) {
 			if g.sessionEnded(o.session) {
@@ -49,7 +50,7 @@ func (g *gateway) openSession(ctx context.Context, app *objects.Application, sho
 			return o.session, nil
 		}
 	}
-	s, err := g.Sessions.Open(ctx, app, shown)
+	s, err := g.Sessions.Open(ctx, app, cookie)
 	if err != nil {
 		return nil, err
 	}
@@ -67,5 +68,5 @@ func (g *gateway) openSession(ctx context.Context, app *objects.Application, sho
 }
 
 func (g *gateway) sessionEnded(s *appsession.Session) bool {
-	return s.Ended(g.Feed, g.DB.Tenant())
+	return g.Feed.Revoked(g.DB.Tenant(), feed.Subject{Session: s.Record.ID})
 }
