@@ -33,8 +33,11 @@ func (a Alg) Supported() bool {
 	return a == ES256 || a == EdDSA || a == PS256 || a == RS256
 }
 
-// MaxToken is the longest compact JWS that is read, in bytes.
-const MaxToken = 64 << 10
+// Bounds on tokens from outside, in bytes.
+const (
+	MaxToken  = 64 << 10 // the longest compact JWS or JWE that is read
+	maxHeader = 8 << 10  // the longest JOSE header; the largest key that may be in one needs 1 KiB
+)
 
 // Errors of Peek, Verify and VerifyEmbedded.
 var (
@@ -54,18 +57,25 @@ type Token struct {
 }
 
 // Claims reads the payload strictly into v, as Unmarshal does; it must be a JSON object (RFC 7519 §7.2).
-func (t *Token) Claims(v any) error {
-	if !bytes.HasPrefix(bytes.TrimLeft(t.Payload, " \t\r\n"), []byte("{")) {
-		return fmt.Errorf("%w: the payload is not a JSON object", ErrMalformed)
+func (t *Token) Claims(v any) error { return claims(t.Payload, v) }
+
+func claims(data []byte, v any) error {
+	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
+		return fmt.Errorf("%w: the content is not a JSON object", ErrMalformed)
 	}
-	return Unmarshal(t.Payload, v)
+	return Unmarshal(data, v)
 }
 
-// header has the members of RFC 7515 §4.1 that mean something here, if only refusal.
+// header has the members of RFC 7515 §4.1, RFC 7516 §4.1 and RFC 7518 §4 that mean something here, if only refusal.
 type header struct {
 	Alg  string   `json:"alg"`
+	Enc  rawValue `json:"enc"`
 	Kid  string   `json:"kid"`
 	Typ  string   `json:"typ"`
+	Cty  string   `json:"cty"`
+	EPK  rawValue `json:"epk"`
+	APU  string   `json:"apu"`
+	APV  string   `json:"apv"`
 	JWK  rawValue `json:"jwk"`
 	JKU  rawValue `json:"jku"`
 	X5U  rawValue `json:"x5u"`
@@ -73,6 +83,8 @@ type header struct {
 	Crit rawValue `json:"crit"`
 	B64  rawValue `json:"b64"`
 	Zip  rawValue `json:"zip"`
+	P2C  rawValue `json:"p2c"`
+	P2S  rawValue `json:"p2s"`
 }
 
 // Peek reads a token without verifying it, to find whose it says it is.
@@ -110,7 +122,7 @@ func Verify(compact string, algs []Alg, keys ...Key) (*Token, error) {
 		return nil, err
 	}
 	for _, k := range keys {
-		if _, err := jws.Verify(k.public); err == nil {
+		if k.verifies(jws, alg) {
 			return h.token(payload), nil
 		}
 	}
@@ -145,7 +157,7 @@ func VerifyEmbedded(compact string, algs []Alg) (*Token, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := jws.Verify(k.public); err != nil {
+	if !k.verifies(jws, alg) {
 		return nil, ErrSignature
 	}
 	t := h.token(payload)
@@ -154,12 +166,19 @@ func VerifyEmbedded(compact string, algs []Alg) (*Token, error) {
 }
 
 func (h *header) token(payload []byte) *Token {
-	typ := strings.ToLower(h.Typ)
-	return &Token{Alg: Alg(h.Alg), KeyID: h.Kid, Type: strings.TrimPrefix(typ, "application/"), Payload: payload}
+	return &Token{Alg: Alg(h.Alg), KeyID: h.Kid, Type: mediaType(h.Typ), Payload: payload}
 }
 
-func allowed(name string, algs []Alg) (Alg, error) {
-	for _, a := range algs {
+// mediaType is typ or cty in lower case and without "application/" (RFC 7515 §4.1.9 and §4.1.10).
+func mediaType(s string) string { return strings.TrimPrefix(strings.ToLower(s), "application/") }
+
+// allowed finds the name in the caller's list, of which only what this package supports counts. Each kind of algorithm
+// has a type of its own, so that a list of one kind never answers for another (RFC 8725 §3.1).
+func allowed[A interface {
+	~string
+	Supported() bool
+}](name string, list []A) (A, error) {
+	for _, a := range list {
 		if string(a) == name && a.Supported() {
 			return a, nil
 		}
@@ -199,19 +218,37 @@ func split(compact string) (*header, []byte, error) {
 	if _, err := decode(third); err != nil || third == "" {
 		return nil, nil, fmt.Errorf("%w: signature is not base64url", ErrMalformed)
 	}
+	h, err := readHeader(rawHeader)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case h.Enc != nil: // RFC 7516 §9: then it is not a JWS
+		return nil, nil, fmt.Errorf("%w: header enc is not accepted", ErrMalformed)
+	}
+	return h, payload, nil
+}
+
+// readHeader reads a JOSE header and refuses the members that nothing here may act on.
+func readHeader(data []byte) (*header, error) {
+	if len(data) > maxHeader {
+		return nil, fmt.Errorf("%w: header is longer than %d bytes", ErrMalformed, maxHeader)
+	}
 	h := new(header)
-	if err := Unmarshal(rawHeader, h); err != nil {
-		return nil, nil, fmt.Errorf("%w: header: %w", ErrMalformed, err)
+	if err := Unmarshal(data, h); err != nil {
+		return nil, fmt.Errorf("%w: header: %w", ErrMalformed, err)
 	}
 	for _, refused := range []struct {
 		name  string
 		value rawValue
-	}{{"jku", h.JKU}, {"x5u", h.X5U}, {"x5c", h.X5C}, {"crit", h.Crit}, {"b64", h.B64}, {"zip", h.Zip}} {
+	}{
+		{"jku", h.JKU}, {"x5u", h.X5U}, {"x5c", h.X5C}, {"crit", h.Crit}, {"b64", h.B64}, {"zip", h.Zip},
+		{"p2c", h.P2C}, {"p2s", h.P2S},
+	} {
 		if refused.value != nil {
-			return nil, nil, fmt.Errorf("%w: header %s is not accepted", ErrMalformed, refused.name)
+			return nil, fmt.Errorf("%w: header %s is not accepted", ErrMalformed, refused.name)
 		}
 	}
-	return h, payload, nil
+	return h, nil
 }
 
 // parse hands a token that split has taken to the JOSE library, which may use this one algorithm.

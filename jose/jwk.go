@@ -31,29 +31,43 @@ type document struct {
 // or key_ops speak against signatures, whose alg does not fit its type, or whose members are not canonical base64url.
 // Every error is an ErrKey.
 func ParseKey(data []byte) (Key, error) {
-	if len(data) > maxKey {
-		return Key{}, fmt.Errorf("%w: longer than %d bytes", ErrKey, maxKey)
-	}
-	var doc document
-	if err := Unmarshal(data, &doc); err != nil {
-		return Key{}, fmt.Errorf("%w: %w", ErrKey, err)
-	}
-	if err := doc.check(); err != nil {
+	jwk, err := readJWK(data, (*document).checkSigning)
+	if err != nil {
 		return Key{}, err
 	}
-	var jwk jose.JSONWebKey
-	if err := jwk.UnmarshalJSON(data); err != nil {
-		return Key{}, fmt.Errorf("%w: %w", ErrKey, err)
-	}
 	if signer, ok := jwk.Key.(crypto.Signer); ok {
-		k, err := FromPrivate(signer, Alg(doc.Alg))
+		k, err := FromPrivate(signer, Alg(jwk.Algorithm))
 		return k.WithID(jwk.KeyID), err
 	}
-	k, err := FromPublic(jwk.Key, Alg(doc.Alg))
+	k, err := FromPublic(jwk.Key, Alg(jwk.Algorithm))
 	return k.WithID(jwk.KeyID), err
 }
 
-func (d *document) check() error {
+// readJWK hands a JWK to the JOSE library once its document has passed.
+func readJWK(data []byte, check func(*document) error) (*jose.JSONWebKey, error) {
+	if len(data) > maxKey {
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrKey, maxKey)
+	}
+	var doc document
+	if err := Unmarshal(data, &doc); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+	}
+	if err := check(&doc); err != nil {
+		return nil, err
+	}
+	for _, number := range []string{doc.N, doc.E, doc.X, doc.Y, doc.D, doc.P, doc.Q, doc.DP, doc.DQ, doc.QI} {
+		if _, err := decode(number); err != nil {
+			return nil, fmt.Errorf("%w: a member is not canonical base64url", ErrKey)
+		}
+	}
+	jwk := new(jose.JSONWebKey)
+	if err := jwk.UnmarshalJSON(data); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrKey, err)
+	}
+	return jwk, nil
+}
+
+func (d *document) checkSigning() error {
 	op := "verify"
 	if d.D != "" {
 		op = "sign"
@@ -61,17 +75,28 @@ func (d *document) check() error {
 	switch {
 	case d.Use != "" && d.Use != "sig":
 		return fmt.Errorf("%w: use is not sig", ErrKey)
-	case d.Ops != nil && !slices.Contains(d.Ops, op):
-		return fmt.Errorf("%w: key_ops does not list %s", ErrKey, op)
+	case !d.allows([]string{"sign", "verify"}, op):
+		return fmt.Errorf("%w: key_ops does not list %s, lists it twice or lists what is no signing", ErrKey, op)
 	case d.Alg != "" && !Alg(d.Alg).Supported():
 		return fmt.Errorf("%w: alg is not supported", ErrKey)
 	}
-	for _, number := range []string{d.N, d.E, d.X, d.Y, d.D, d.P, d.Q, d.DP, d.DQ, d.QI} {
-		if _, err := decode(number); err != nil {
-			return fmt.Errorf("%w: a member is not canonical base64url", ErrKey)
-		}
-	}
 	return nil
+}
+
+// allows says whether key_ops, where it is there, has one of the needed operations and none that is not related to
+// them, each once (RFC 7517 §4.3).
+func (d *document) allows(related []string, needed ...string) bool {
+	if d.Ops == nil {
+		return true
+	}
+	found := false
+	for i, op := range d.Ops {
+		if !slices.Contains(related, op) || slices.Contains(d.Ops[:i], op) {
+			return false
+		}
+		found = found || slices.Contains(needed, op)
+	}
+	return found
 }
 
 // holdsSecret says whether a JWK of whatever type has a member that only private and symmetric keys have, or cannot be

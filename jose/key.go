@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 
 	jose "github.com/go-jose/go-jose/v4"
@@ -22,8 +21,6 @@ const (
 	maxKey  = 16 << 10  // bytes of one JWK
 	maxSet  = 256 << 10 // bytes of a JWK set
 	maxKeys = 100       // keys of a set
-	minRSA  = 2048      // bits; RFC 7518 §3.3, §3.5
-	maxRSA  = 4096      // bits; a bound on what one verification may cost
 )
 
 // ErrKey says that a JWK is not one this package works with; the text says why.
@@ -90,24 +87,18 @@ func FromPublic(pub crypto.PublicKey, a Alg) (Key, error) {
 	var fits []Alg
 	switch p := pub.(type) {
 	case *ecdsa.PublicKey:
-		if p.Curve != elliptic.P256() {
-			return Key{}, fmt.Errorf("%w: the curve is not P-256", ErrKey)
-		}
-		if _, err := p.ECDH(); err != nil {
-			return Key{}, fmt.Errorf("%w: the point is not on the curve", ErrKey)
+		if err := checkEC(p); err != nil {
+			return Key{}, err
 		}
 		fits = []Alg{ES256}
 	case ed25519.PublicKey:
-		if len(p) != ed25519.PublicKeySize {
-			return Key{}, fmt.Errorf("%w: an Ed25519 key has 32 bytes", ErrKey)
+		if _, err := (&jose.JSONWebKey{Key: p}).Thumbprint(crypto.SHA256); err != nil {
+			return Key{}, fmt.Errorf("%w: the Ed25519 key is of another length than 32 bytes, or of low order", ErrKey)
 		}
 		fits = []Alg{EdDSA}
 	case *rsa.PublicKey:
-		if bits := p.N.BitLen(); bits < minRSA || bits > maxRSA {
-			return Key{}, fmt.Errorf("%w: RSA keys have %d to %d bits", ErrKey, minRSA, maxRSA)
-		}
-		if p.E < 65537 || p.E > math.MaxInt32 || p.E%2 == 0 || p.N.Bit(0) == 0 {
-			return Key{}, fmt.Errorf("%w: the RSA exponent is small, large or even, or the modulus is even", ErrKey)
+		if err := checkRSA(p); err != nil {
+			return Key{}, err
 		}
 		fits = []Alg{PS256, RS256}
 	default:
@@ -120,6 +111,16 @@ func FromPublic(pub crypto.PublicKey, a Alg) (Key, error) {
 		return Key{}, fmt.Errorf("%w: alg does not fit the key type", ErrKey)
 	}
 	return Key{alg: a, public: pub}, nil
+}
+
+func checkEC(p *ecdsa.PublicKey) error {
+	if p.Curve != elliptic.P256() {
+		return fmt.Errorf("%w: the curve is not P-256", ErrKey)
+	}
+	if _, err := p.ECDH(); err != nil {
+		return fmt.Errorf("%w: the point is not on the curve", ErrKey)
+	}
+	return nil
 }
 
 // ID is the kid.
@@ -140,6 +141,15 @@ func (k Key) Fits(a Alg) bool {
 		return k.alg == a
 	}
 	return k.public != nil && (a == PS256 || a == RS256)
+}
+
+func (k Key) verifies(jws *jose.JSONWebSignature, a Alg) bool {
+	var by any = k.public
+	if p, ok := k.public.(*rsa.PublicKey); ok && a == PS256 {
+		by = pss{p}
+	}
+	_, err := jws.Verify(by)
+	return err == nil
 }
 
 // IsPrivate says whether the key can sign.

@@ -126,24 +126,28 @@ func TestRFC7518_3_PublicKeysOutOfRange(t *testing.T) {
 		return n.Add(n, big.NewInt(low))
 	}
 	for name, pub := range map[string]crypto.PublicKey{
-		"1024 bits":         &rsa.PublicKey{N: modulus(1024, 1), E: 65537},
-		"2047 bits":         &rsa.PublicKey{N: modulus(2047, 1), E: 65537},
-		"4097 bits":         &rsa.PublicKey{N: modulus(4097, 1), E: 65537},
-		"even modulus":      &rsa.PublicKey{N: modulus(2048, 0), E: 65537},
-		"exponent 3":        &rsa.PublicKey{N: modulus(2048, 1), E: 3},
-		"even exponent":     &rsa.PublicKey{N: modulus(2048, 1), E: 65538},
-		"exponent too long": &rsa.PublicKey{N: modulus(2048, 1), E: 1<<31 + 1},
-		"P-384":             &p384.PublicKey,
-		"short Ed25519":     ed25519.PublicKey{1, 2, 3},
-		"no key":            nil,
-		"bytes":             []byte("0123456789abcdef0123456789abcdef"),
+		"1024 bits":          &rsa.PublicKey{N: modulus(1024, 1), E: 65537},
+		"2047 bits":          &rsa.PublicKey{N: modulus(2047, 1), E: 65537},
+		"4097 bits":          &rsa.PublicKey{N: modulus(4097, 1), E: 65537},
+		"even modulus":       &rsa.PublicKey{N: modulus(2048, 0), E: 65537},
+		"exponent 3":         &rsa.PublicKey{N: modulus(2048, 1), E: 3},
+		"even exponent":      &rsa.PublicKey{N: modulus(2048, 1), E: 65538},
+		"exponent too long":  &rsa.PublicKey{N: modulus(2048, 1), E: 1<<31 + 1},
+		"P-384":              &p384.PublicKey,
+		"short Ed25519":      ed25519.PublicKey{1, 2, 3},
+		"Ed25519 of order 1": append(ed25519.PublicKey{1}, make([]byte, 31)...),
+		"no key":             nil,
+		"bytes":              []byte("0123456789abcdef0123456789abcdef"),
 	} {
 		if _, err := jose.FromPublic(pub, ""); !errors.Is(err, jose.ErrKey) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := jose.FromPublic(&rsa.PublicKey{N: modulus(2048, 1), E: 65537}, jose.PS256); err != nil {
-		t.Errorf("2048 bits: %v", err)
+	short := times(prime(t, 1024), prime(t, 1024))
+	for _, n := range []*big.Int{short, times(short, times(prime(t, 1024), prime(t, 1024)))} {
+		if _, err := jose.FromPublic(&rsa.PublicKey{N: n, E: 65537}, jose.PS256); err != nil {
+			t.Errorf("%d bits: %v", n.BitLen(), err)
+		}
 	}
 }
 

@@ -128,7 +128,7 @@ func (r remote) SignPayload(input []byte, a jose.SignatureAlgorithm) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
-	if _, err := jws.Verify(r.public.public); err != nil {
+	if !r.public.verifies(jws, Alg(a)) {
 		return nil, ErrSignature
 	}
 	return sig, nil
