@@ -28,6 +28,19 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
+func FuzzVerifyMAC(f *testing.F) {
+	for _, m := range everyMAC {
+		f.Add(macWith(f, string(m), strings.Repeat("s", 64), `{"sub":"client"}`))
+	}
+	f.Add(craft(f, newKey(f, jose.ES256), `{"alg":"HS256","jwk":{"kty":"oct","k":"AAAA"}}`, `{}`))
+	other := secret(f, strings.Repeat("o", 64))
+	f.Fuzz(func(t *testing.T, token string) {
+		if _, err := jose.VerifyMAC(token, everyMAC, other); err == nil {
+			t.Fatal("a secret that made nothing verified something")
+		}
+	})
+}
+
 func FuzzParseKey(f *testing.F) {
 	for _, a := range everyAlg {
 		doc, _ := json.Marshal(newKey(f, a))
