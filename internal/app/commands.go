@@ -107,17 +107,22 @@ func (c *Config) weaknesses() (found []string) {
 }
 
 func weaknesses(c *objects.Client) (found []string) {
-	if c.AllowBearerTokens {
-		found = append(found, "allow_bearer_tokens: a stolen token works for the thief; bind tokens by DPoP or a certificate")
-	}
-	if c.AllowWeakSecret {
-		found = append(found, "allow_weak_secret: its secret may be guessed; give it a generated one, or private_key_jwt")
-	}
-	if c.AllowCustomSchemeRedirects {
-		found = append(found, "allow_custom_scheme_redirects: another app may take the answer; use claimed https redirects")
-	}
-	if c.AllowTokenEndpointAudience {
-		found = append(found, "allow_token_endpoint_audience: its assertions may be replayed elsewhere; use the issuer as the only audience")
+	for _, w := range []struct {
+		chosen bool
+		text   string
+	}{
+		{c.AllowBearerTokens, "allow_bearer_tokens: a stolen token works for the thief; bind tokens by DPoP or a certificate"},
+		{c.AllowWeakSecret, "allow_weak_secret: its secret may be guessed; give it a generated one, or private_key_jwt"},
+		{c.AllowCustomSchemeRedirects, "allow_custom_scheme_redirects: another app may take the answer; use claimed https redirects"},
+		{c.AllowTokenEndpointAudience, "allow_token_endpoint_audience: its assertions may be replayed elsewhere; use the issuer as the only audience"},
+		{c.AllowUnpushedRequests, "allow_unpushed_requests: browsers can read and change its requests; push them (RFC 9126)"},
+		{c.AllowUnsignedRequests, "allow_unsigned_requests: nobody can prove later what it asked for; sign its requests (RFC 9101)"},
+		{c.AllowPlainResponses, "allow_plain_responses: nobody can prove later what it was answered; use response_mode jwt"},
+		{!c.RequiresPKCE(), "profile oidc: its requests need no PKCE; use oauth21 once it sends a code_challenge"},
+	} {
+		if w.chosen {
+			found = append(found, w.text)
+		}
 	}
 	return found
 }

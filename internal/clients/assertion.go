@@ -19,7 +19,7 @@ const (
 	maxID         = 256              // bytes of jti, and of a client id
 )
 
-// assertionAlgs are taken where the client has not registered one.
+// assertionAlgs are taken where the client has not registered one; all profiles have them.
 var assertionAlgs = []jose.Alg{jose.ES256, jose.EdDSA, jose.PS256}
 
 // assertion is a client assertion's claims (RFC 7523 §3).

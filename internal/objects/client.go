@@ -21,6 +21,7 @@ const (
 type Client struct {
 	oauth.ClientMetadata
 	ID      string       `json:"client_id"`
+	Profile string       `json:"profile,omitempty"` // ProfileOAuth21 if empty
 	Secrets []SecretHash `json:"secrets,omitempty"`
 
 	FirstParty        bool     `json:"first_party,omitempty"`         // no consent is asked for
@@ -32,6 +33,10 @@ type Client struct {
 	AllowCustomSchemeRedirects bool `json:"allow_custom_scheme_redirects,omitempty"`
 	// AllowTokenEndpointAudience takes assertions in the old form, for the token endpoint or with several audiences.
 	AllowTokenEndpointAudience bool `json:"allow_token_endpoint_audience,omitempty"`
+	// What a profile of FAPI demands and these let go.
+	AllowUnpushedRequests bool `json:"allow_unpushed_requests,omitempty"`
+	AllowUnsignedRequests bool `json:"allow_unsigned_requests,omitempty"`
+	AllowPlainResponses   bool `json:"allow_plain_responses,omitempty"` // authorization responses that are not signed
 
 	keys jose.Set // of JWKS
 }
@@ -73,6 +78,7 @@ const standardScopes = "openid profile email address phone"
 // unless the client may have bearer tokens: to its certificate where it authenticates with one, by DPoP
 // otherwise.
 func (c *Client) withDefaults() {
+	c.followProfile()
 	if len(c.GrantTypes) == 0 {
 		c.GrantTypes = []string{oauth.GrantAuthorizationCode}
 	}

@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"fmt"
 	"net/url"
 	"slices"
 
@@ -13,6 +14,7 @@ var clientChecks = []func(*preparation, *Client){
 	checkGrants,        // RFC 7591 §2.1, RFC 6749 §4.4
 	checkRedirects,     // RFC 6749 §3.1.2, RFC 8252 §7
 	checkAuthMethod,    // RFC 7591 §2, OIDC Core §9
+	checkProfile,       // FAPI 2.0
 	checkSubject,       // RFC 8705 §2.1.2
 	checkKeys,          // RFC 7591 §2
 	checkSecrets,       // RFC 6749 §2.3.1
@@ -170,8 +172,8 @@ func checkBinding(p *preparation, c *Client) {
 }
 
 func checkAlgs(p *preparation, c *Client) {
-	p.checkAlg("id_token_signed_response_alg", c.IDTokenSignedAlg)
-	p.checkAlg("token_endpoint_auth_signing_alg", c.TokenAuthSigningAlg)
+	p.checkAlg("id_token_signed_response_alg", c.IDTokenSignedAlg, c)
+	p.checkAlg("token_endpoint_auth_signing_alg", c.TokenAuthSigningAlg, c)
 	if c.DefaultMaxAge != nil && *c.DefaultMaxAge < 0 {
 		p.report("default_max_age", "is negative", "write seconds")
 	}
@@ -196,9 +198,9 @@ func checkPairwise(p *preparation, c *Client) {
 	}
 }
 
-func (p *preparation) checkAlg(member, alg string) {
-	if alg != "" && !jose.Alg(alg).Supported() {
-		p.report(member, "is not available", "use ES256, EdDSA, PS256 or RS256")
+func (p *preparation) checkAlg(member, alg string, c *Client) {
+	if alg != "" && !slices.Contains(c.Algs(), jose.Alg(alg)) {
+		p.report(member, "is not available with this profile", fmt.Sprintf("use one of %v", c.Algs()))
 	}
 }
 
@@ -238,7 +240,6 @@ func checkNotOfferedYet(p *preparation, c *Client) {
 		{"authorization_encrypted_response_alg", c.AuthorizationEncAlg != ""},
 		{"introspection_signed_response_alg", c.IntrospectionSignedAlg != ""},
 		{"introspection_encrypted_response_alg", c.IntrospectionEncAlg != ""},
-		{"require_signed_request_object", c.RequireSignedRequest},
 		{"request_uris", len(c.RequestURIs) > 0},
 		{"software_statement", c.SoftwareStatement != ""},
 		{"backchannel_token_delivery_mode", c.BackchannelDelivery != ""},

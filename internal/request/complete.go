@@ -104,7 +104,7 @@ func (c *Completion) authorization() store.Authorization {
 	return store.Authorization{
 		ClientID: r.ClientID, AccountID: s.AccountID, SessionID: s.ID, RedirectURI: r.RedirectURI, Nonce: r.Nonce,
 		CodeChallenge: r.CodeChallenge, ACR: s.ACR, AMR: s.AMR, Scope: r.Scope, Resources: r.Resources,
-		AuthTime: s.AuthTime, DPoPJKT: r.DPoPJKT,
+		AuthTime: s.AuthTime, DPoPJKT: r.DPoPJKT, Claims: r.Claims, Details: r.Details,
 	}
 }
 

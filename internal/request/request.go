@@ -7,6 +7,7 @@ package request
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -27,11 +28,19 @@ type Authorization struct {
 	Resources     []string `json:"a,omitempty"`
 	State         string   `json:"t,omitempty"`
 	Nonce         string   `json:"n,omitempty"`
-	CodeChallenge string   `json:"k"`
+	CodeChallenge string   `json:"k,omitempty"`
 	Prompt        []string `json:"p,omitempty"`
 	MaxAge        *int64   `json:"m,omitempty"` // seconds
 	LoginHint     string   `json:"h,omitempty"`
 	DPoPJKT       string   `json:"j,omitempty"`
+	ResponseMode  string   `json:"y,omitempty"` // "" is query
+	ACRValues     []string `json:"v,omitempty"` // in order of preference
+	UILocales     []string `json:"g,omitempty"`
+	Display       string   `json:"d,omitempty"`
+	HintedSubject string   `json:"u,omitempty"` // sub of id_token_hint, as the client knows it
+	// Claims is the parameter claims (OIDC Core §5.5), Details is authorization_details (RFC 9396 §2), both checked.
+	Claims  json.RawMessage `json:"l,omitempty"`
+	Details json.RawMessage `json:"e,omitempty"`
 }
 
 // Prompts says whether a value is among those of prompt.
@@ -114,7 +123,7 @@ func (c *Checker) Check(client *objects.Client, params url.Values) (*Authorizati
 		Prompt: unique(strings.Fields(params.Get("prompt"))), DPoPJKT: params.Get("dpop_jkt"),
 	}
 	for _, check := range []func(*objects.Client, url.Values, *Authorization) error{
-		checkSizes, checkGrant, checkResponseType, checkResponseMode, checkPKCE, checkScope, checkResources, checkPrompt, checkMaxAge, checkJKT,
+		checkSigned, checkSizes, checkGrant, checkResponseType, checkResponseMode, checkPKCE, checkScope, checkResources, checkPrompt, checkMaxAge, checkJKT,
 	} {
 		if err := check(client, params, a); err != nil {
 			return nil, target, err
@@ -132,6 +141,14 @@ func checkObjects(params url.Values) error {
 		return oauth.Refuse(oauth.RequestURINotSupported, "only request_uri values of the pushed authorization request endpoint are supported")
 	case params.Has("registration"):
 		return oauth.Refuse(oauth.RegistrationNotSupported, "the registration parameter is not supported")
+	}
+	return nil
+}
+
+// RFC 9101 §10.5.
+func checkSigned(client *objects.Client, _ url.Values, _ *Authorization) error {
+	if client.RequireSignedRequest {
+		return oauth.Refuse(oauth.InvalidRequest, "this application must sign its requests (RFC 9101)")
 	}
 	return nil
 }
@@ -176,8 +193,10 @@ func checkResponseMode(_ *objects.Client, params url.Values, _ *Authorization) e
 }
 
 // RFC 7636 §4.3, with S256 as the only method (RFC 9700 §2.1.1).
-func checkPKCE(_ *objects.Client, params url.Values, a *Authorization) error {
+func checkPKCE(client *objects.Client, params url.Values, a *Authorization) error {
 	switch {
+	case a.CodeChallenge == "" && params.Get("code_challenge_method") == "" && !client.RequiresPKCE():
+		return nil
 	case a.CodeChallenge == "":
 		return oauth.Refuse(oauth.InvalidRequest, "code_challenge is required (PKCE)")
 	case params.Get("code_challenge_method") != "S256":

@@ -20,7 +20,8 @@ type Authorization struct {
 	Resources     []string        `json:"resources,omitempty"`
 	AuthTime      time.Time       `json:"auth_time,omitzero"`
 	DPoPJKT       string          `json:"dpop_jkt,omitempty"`
-	Claims        json.RawMessage `json:"claims,omitempty"`
+	Claims        json.RawMessage `json:"claims,omitempty"`                // OIDC Core §5.5
+	Details       json.RawMessage `json:"authorization_details,omitempty"` // RFC 9396 §2
 }
 
 // Grant is a standing authorization: the parent of every token minted under it.

@@ -27,12 +27,9 @@ type IDPlan struct {
 	IssuedAt time.Time
 }
 
-// IDToken signs an ID token (OpenID Connect Core §2) with the algorithm the client registered, ES256 otherwise.
+// IDToken signs an ID token (OpenID Connect Core §2) with the algorithm of the client.
 func (m *Minter) IDToken(p IDPlan) (string, error) {
-	alg := jose.Alg(p.Client.IDTokenSignedAlg)
-	if alg == "" {
-		alg = jose.ES256
-	}
+	alg := p.Client.IDTokenAlg()
 	s, err := m.Signing.Signer(alg)
 	if err != nil {
 		return "", fmt.Errorf("find signing key: %w", err)

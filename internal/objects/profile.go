@@ -1,0 +1,118 @@
+package objects
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/holdfast-iam/holdfast/jose"
+	"github.com/holdfast-iam/holdfast/oauth"
+)
+
+// Profiles of clients. A profile fixes rules that belong together, so that nobody has to remember them all; what departs
+// from it is one setting whose name begins with allow_.
+const (
+	ProfileOIDC          = "oidc"                  // OpenID Connect Core as older clients speak it
+	ProfileOAuth21       = "oauth21"               // OAuth 2.1; the default
+	ProfileFAPI2         = "fapi2"                 // FAPI 2.0 Security Profile
+	ProfileFAPI2Messages = "fapi2-message-signing" // FAPI 2.0 Message Signing, everything in it
+)
+
+// rules are what a profile says.
+type rules struct {
+	name string
+	// algs are taken and used for whatever is signed by the client or for it; the first is the default of ID tokens.
+	algs []jose.Alg
+	// methods of client authentication; nil: all.
+	methods []string
+	// optionalPKCE lets clients with credentials leave PKCE out. A code they lose is then protected by their credentials
+	// alone.
+	optionalPKCE bool
+	pushed       bool // requests are pushed (RFC 9126)
+	signed       bool // requests are signed (RFC 9101), and answers too (JARM)
+}
+
+var profiles = []rules{
+	{name: ProfileOAuth21, algs: []jose.Alg{jose.ES256, jose.EdDSA, jose.PS256, jose.RS256}},
+	// OIDC Registration §2: RS256 is the default.
+	{name: ProfileOIDC, algs: []jose.Alg{jose.RS256, jose.ES256, jose.EdDSA, jose.PS256}, optionalPKCE: true},
+	{name: ProfileFAPI2, algs: fapiAlgs, methods: fapiMethods, pushed: true},
+	{name: ProfileFAPI2Messages, algs: fapiAlgs, methods: fapiMethods, pushed: true, signed: true},
+}
+
+// FAPI 2.0 Security Profile §5.4.1, §5.3.2.1.
+var (
+	fapiAlgs    = []jose.Alg{jose.ES256, jose.PS256, jose.EdDSA}
+	fapiMethods = []string{oauth.AuthPrivateKeyJWT, oauth.AuthTLSClient, oauth.AuthSelfSignedTLS}
+)
+
+// rules finds those of the client's profile; an unknown one, which checkProfile reports, has those of the default.
+func (c *Client) rules() *rules {
+	for i := range profiles {
+		if profiles[i].name == c.Profile {
+			return &profiles[i]
+		}
+	}
+	return &profiles[0]
+}
+
+// Algs are the algorithms that may sign anything from the client or for it, the default first.
+func (c *Client) Algs() []jose.Alg { return c.rules().algs }
+
+// IDTokenAlg is what its ID tokens are signed with.
+func (c *Client) IDTokenAlg() jose.Alg {
+	if c.IDTokenSignedAlg != "" {
+		return jose.Alg(c.IDTokenSignedAlg)
+	}
+	return c.Algs()[0]
+}
+
+// RequiresPKCE says whether its requests need a code_challenge.
+func (c *Client) RequiresPKCE() bool {
+	return !c.rules().optionalPKCE || c.TokenAuthMethod == oauth.AuthNone
+}
+
+// RequiresSignedResponse says whether it takes authorization responses in signed form only (JARM).
+func (c *Client) RequiresSignedResponse() bool { return c.rules().signed && !c.AllowPlainResponses }
+
+// followProfile fills in what the profile of the client demands of it, in the standard members.
+func (c *Client) followProfile() {
+	r := c.rules()
+	if r.pushed && !c.AllowUnpushedRequests {
+		c.RequirePushedRequests = true
+	}
+	if r.signed && !c.AllowUnsignedRequests {
+		c.RequireSignedRequest = true
+	}
+}
+
+// checkProfile holds a client against its profile.
+func checkProfile(p *preparation, c *Client) {
+	r := c.rules()
+	if c.Profile != "" && c.Profile != r.name {
+		p.report("profile", "is unknown", "use "+strings.Join(profileNames(), ", "))
+		return
+	}
+	if r.methods != nil && !slices.Contains(r.methods, c.TokenAuthMethod) {
+		p.report("token_endpoint_auth_method", "does not fit the profile", "use "+strings.Join(r.methods, ", ")+" (FAPI 2.0 §5.3.2.1)")
+	}
+	for _, s := range []struct {
+		member    string
+		set, need bool
+	}{
+		{"allow_unpushed_requests", c.AllowUnpushedRequests, r.pushed},
+		{"allow_unsigned_requests", c.AllowUnsignedRequests, r.signed},
+		{"allow_plain_responses", c.AllowPlainResponses, r.signed},
+	} {
+		if s.set && !s.need {
+			p.report(s.member, "allows what the profile allows anyway", "remove it")
+		}
+	}
+}
+
+func profileNames() []string {
+	names := make([]string, len(profiles))
+	for i, r := range profiles {
+		names[i] = r.name
+	}
+	return names
+}
