@@ -77,7 +77,7 @@ func (e *Endpoints) find(r *http.Request, params url.Values) (*found, error) {
 	if handle, ok := strings.CutPrefix(params.Get("request_uri"), oauth.RequestURIPrefix); ok {
 		return f, e.findPushed(r.Context(), f, handle)
 	}
-	f.auth, f.target, err = e.Checker.Check(client, params)
+	f.auth, f.target, err = e.Checker.Check(r.Context(), client, params)
 	if err == nil && client.RequirePushedRequests {
 		err = oauth.Refuse(oauth.InvalidRequest, "this application must push its requests (RFC 9126)")
 	}

@@ -45,7 +45,7 @@ func (e *Endpoints) push(w http.ResponseWriter, r *http.Request) error {
 		key, until := proof.Replay()
 		spends.proof = []store.Spend{{Kind: "dpop", Key: key, Until: until}}
 	}
-	a, err := e.checkPushed(client, form, proof)
+	a, err := e.checkPushed(r.Context(), client, form, proof)
 	if err != nil {
 		return e.spendAndRefuse(r.Context(), slices.Concat(spends.assertion, spends.proof), err)
 	}
@@ -59,14 +59,14 @@ func (e *Endpoints) push(w http.ResponseWriter, r *http.Request) error {
 }
 
 // checkPushed applies the rules of the authorization endpoint, and those of pushing.
-func (e *Endpoints) checkPushed(client *objects.Client, form url.Values, proof *dpop.Proof) (*request.Authorization, error) {
+func (e *Endpoints) checkPushed(ctx context.Context, client *objects.Client, form url.Values, proof *dpop.Proof) (*request.Authorization, error) {
 	if form.Has("request_uri") {
 		return nil, oauth.Refuse(oauth.InvalidRequest, "request_uri cannot be pushed (RFC 9126 §2.1)")
 	}
 	if err := bindToProof(form, proof); err != nil {
 		return nil, err
 	}
-	a, _, err := e.Checker.Check(client, form)
+	a, _, err := e.Checker.Check(ctx, client, form)
 	return a, err
 }
 

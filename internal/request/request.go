@@ -106,7 +106,7 @@ func sameButPort(uri, registered string) bool {
 
 // Check applies every rule to the parameters of a request of this client. Once the target is certain it is returned
 // with any error, which then belongs there; before, an error belongs on a page (RFC 6749 §4.1.2.1).
-func (c *Checker) Check(client *objects.Client, params url.Values) (*Authorization, *Target, error) {
+func (c *Checker) Check(ctx context.Context, client *objects.Client, params url.Values) (*Authorization, *Target, error) {
 	if err := checkObjects(params); err != nil {
 		// The target of a request object would be inside it; the outer one may still be certain.
 		target, _ := c.CheckRedirect(client, params.Get("redirect_uri"), clipState(params.Get("state")))

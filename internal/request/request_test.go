@@ -52,7 +52,7 @@ func TestCheckNormalForm(t *testing.T) {
 		v.Set(name, value)
 	}
 	v["resource"] = []string{orders, "https://stock.example", orders}
-	a, target, err := (&request.Checker{Issuer: issuer}).Check(client(nil), v)
+	a, target, err := (&request.Checker{Issuer: issuer}).Check(t.Context(), client(nil), v)
 	if err != nil || target == nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestCheckRefusals(t *testing.T) {
 					v.Del(c.pairs[i])
 				}
 			}
-			a, target, err := (&request.Checker{Issuer: issuer}).Check(client(c.edit), v)
+			a, target, err := (&request.Checker{Issuer: issuer}).Check(t.Context(), client(c.edit), v)
 			e, ok := errors.AsType[*oauth.Error](err)
 			if !ok || e.Code != c.code || a != nil {
 				t.Fatalf("got %v, want %s", err, c.code)
@@ -225,7 +225,7 @@ func TestRFC8252_7_3_LoopbackPort(t *testing.T) {
 func TestDefaultMaxAge(t *testing.T) {
 	age := int64(30)
 	c := client(func(c *objects.Client) { c.DefaultMaxAge = &age })
-	a, _, err := (&request.Checker{}).Check(c, right())
+	a, _, err := (&request.Checker{}).Check(t.Context(), c, right())
 	if err != nil || a.MaxAge == nil || *a.MaxAge != 30 {
 		t.Errorf("got %v, %v", a, err)
 	}
@@ -270,7 +270,7 @@ func FuzzCheck(f *testing.F) {
 		if err != nil {
 			return
 		}
-		a, target, err := checker.Check(c, v)
+		a, target, err := checker.Check(t.Context(), c, v)
 		if (err == nil) != (a != nil) || a != nil && target == nil {
 			t.Fatalf("%v %v %v", a, target, err)
 		}
