@@ -1,6 +1,6 @@
-// Package objects holds the declarative objects of a tenant: clients, APIs, scopes, applications, routes. It reads their
-// documents and finds every problem in them, imports them idempotently, and gives every node a cached,
-// decoded view that follows the feed. People are imported here too, because they arrive in the same files.
+// Package objects holds the declarative objects of a tenant: clients, APIs, scopes, applications, routes, claim
+// mappings. It reads their documents and finds every problem in them, imports them idempotently, and gives every node a
+// cached, decoded view that follows the feed. People are imported here too, because they arrive in the same files.
 //
 // A client document is the JSON of RFC 7591 §2 with the members of OpenID Connect Registration and the RFCs
 // that extend it, and a few of Holdfast's own. What is weaker than the default needs a member whose name
@@ -58,6 +58,7 @@ var kinds = []kind{
 	{KindScope, prepareScope, asStored},
 	{KindApplication, prepareApplication, publicApplication},
 	{KindRoute, prepareRoute, asStored},
+	{KindClaimMapping, prepareClaimMapping, asStored},
 }
 
 // Kinds are the names of all kinds.
@@ -206,7 +207,7 @@ func (p *preparation) seal() {
 }
 
 // nameMembers is where the body of each kind names its object.
-var nameMembers = map[string]string{KindClient: "client_id", KindAPI: "resource", KindScope: "name", KindApplication: "name", KindRoute: "name"}
+var nameMembers = map[string]string{KindClient: "client_id", KindAPI: "resource", KindScope: "name", KindApplication: "name", KindRoute: "name", KindClaimMapping: "name"}
 
 // nameIn finds the name of an object before its document is read as a whole; "" if there is none.
 func nameIn(d Document) string {

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/holdfast-iam/holdfast/internal/keys"
@@ -48,6 +50,8 @@ type Claims struct {
 	PhoneNumber         string   `json:"phone_number,omitempty"`
 	PhoneNumberVerified *bool    `json:"phone_number_verified,omitempty"`
 	Address             *Address `json:"address,omitempty"`
+	// Attributes are what else is known of the person. They leave the server through claim mappings alone.
+	Attributes map[string]json.RawMessage `json:"attributes,omitempty"`
 }
 
 // User is a person as somebody writes it.
@@ -109,11 +113,33 @@ func (p *preparation) checkClaims(c *Claims) {
 	if c.Birthdate != "" && !birthdate.MatchString(c.Birthdate) {
 		p.report("birthdate", "is not a date", "write YYYY-MM-DD, 0000-MM-DD or YYYY (OIDC Core §5.1)")
 	}
+	p.checkAttributes(c.Attributes)
 	p.checkWeb("profile", c.Profile)
 	p.checkWeb("picture", c.Picture)
 	p.checkWeb("website", c.Website)
 	if body, err := json.Marshal(c); err != nil || len(body) > 16<<10 {
 		p.report("", "has claims of more than 16 KiB", "shorten them")
+	}
+}
+
+const maxAttributes = 100
+
+// attributeName is what attributes may be called.
+var attributeName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.:-]{0,63}$`)
+
+func (p *preparation) checkAttributes(attributes map[string]json.RawMessage) {
+	if len(attributes) > maxAttributes {
+		p.report("attributes", "has more than 100 members", "keep what mappings need")
+	}
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		switch {
+		case name == AttributeUsername:
+			p.report("attributes", "has username, which everybody has", "remove it")
+		case !attributeName.MatchString(name):
+			p.report("attributes", "has a member that is not the name of an attribute", "use letters, digits and _.:- after a letter, at most 64")
+		case !isPlain(attributes[name]):
+			p.report("attributes."+name, "is not a plain value", "write a text, a number, true, false or a list of texts")
+		}
 	}
 }
 
