@@ -52,7 +52,7 @@ func (a *Authenticator) checkAssertion(ctx context.Context, client *objects.Clie
 	if err != nil {
 		return nil, reason("the assertion cannot be read: " + err.Error())
 	}
-	set, err := a.keysOf(ctx, client, peeked.KeyID)
+	set, err := a.KeysOf(ctx, client, peeked.KeyID)
 	if err != nil {
 		return nil, err
 	}

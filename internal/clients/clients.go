@@ -198,8 +198,8 @@ type reason string
 
 func (r reason) Error() string { return string(r) }
 
-// keysOf are the registered keys of a client.
-func (a *Authenticator) keysOf(ctx context.Context, client *objects.Client, kid string) (jose.Set, error) {
+// KeysOf are the registered keys of a client, read again where they lack the kid; it may be "".
+func (a *Authenticator) KeysOf(ctx context.Context, client *objects.Client, kid string) (jose.Set, error) {
 	if len(client.JWKS) > 0 {
 		return client.Keys(), nil
 	}

@@ -10,7 +10,7 @@ import (
 
 // checkSelfSigned is self_signed_tls_client_auth: a certificate of one of the registered keys (RFC 8705 §2.2).
 func (a *Authenticator) checkSelfSigned(ctx context.Context, client *objects.Client, c *Credentials) ([]store.Spend, error) {
-	set, err := a.keysOf(ctx, client, "")
+	set, err := a.KeysOf(ctx, client, "")
 	if err != nil {
 		return nil, err
 	}

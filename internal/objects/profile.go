@@ -29,14 +29,15 @@ type rules struct {
 	optionalPKCE bool
 	pushed       bool // requests are pushed (RFC 9126)
 	signed       bool // requests are signed (RFC 9101), and answers too (JARM)
+	dated        bool // request objects hold for a short time (FAPI 2.0 Message Signing §5.3.1)
 }
 
 var profiles = []rules{
 	{name: ProfileOAuth21, algs: []jose.Alg{jose.ES256, jose.EdDSA, jose.PS256, jose.RS256}},
 	// OIDC Registration §2: RS256 is the default.
 	{name: ProfileOIDC, algs: []jose.Alg{jose.RS256, jose.ES256, jose.EdDSA, jose.PS256}, optionalPKCE: true},
-	{name: ProfileFAPI2, algs: fapiAlgs, methods: fapiMethods, pushed: true},
-	{name: ProfileFAPI2Messages, algs: fapiAlgs, methods: fapiMethods, pushed: true, signed: true},
+	{name: ProfileFAPI2, algs: fapiAlgs, methods: fapiMethods, pushed: true, dated: true},
+	{name: ProfileFAPI2Messages, algs: fapiAlgs, methods: fapiMethods, pushed: true, signed: true, dated: true},
 }
 
 // FAPI 2.0 Security Profile §5.4.1, §5.3.2.1.
@@ -70,6 +71,9 @@ func (c *Client) IDTokenAlg() jose.Alg {
 func (c *Client) RequiresPKCE() bool {
 	return !c.rules().optionalPKCE || c.TokenAuthMethod == oauth.AuthNone
 }
+
+// RequiresDatedObjects says whether its request objects must name both sides, and hold for an hour at most.
+func (c *Client) RequiresDatedObjects() bool { return c.rules().dated }
 
 // RequiresSignedResponse says whether it takes authorization responses in signed form only (JARM).
 func (c *Client) RequiresSignedResponse() bool { return c.rules().signed && !c.AllowPlainResponses }
