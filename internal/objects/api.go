@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 )
 
 // API is a protected resource (RFC 8707): what a token can be for. Its name as an object is its resource.
@@ -17,6 +18,9 @@ type API struct {
 	AllowBearerTokens   bool     `json:"allow_bearer_tokens,omitempty"`   // takes tokens bound to nothing
 	Introspectors       []string `json:"introspectors,omitempty"`         // clients that may introspect its tokens
 	Exchangers          []string `json:"exchangers,omitempty"`            // clients that may exchange its tokens (RFC 8693)
+	// How a person has to have signed in, and how many seconds ago at most, for tokens of theirs to be taken (RFC 9470).
+	RequiredACR string `json:"required_acr,omitempty"` // this or a stronger one; "": any
+	MaxAge      int64  `json:"max_authentication_age,omitempty"`
 }
 
 // AllowsScope says whether a scope means something at this API.
@@ -41,9 +45,22 @@ func prepareAPI(p *preparation, _ json.RawMessage) {
 	if n := a.AccessTokenLifetime; n != 0 && (n < minLifetime || n > maxLifetime) {
 		p.report("access_token_lifetime", fmt.Sprintf("is not between %d and %d seconds", minLifetime, maxLifetime), "300 is a good value")
 	}
+	p.checkSignIn(a)
 	p.checkClientIDs("introspectors", a.Introspectors, "name the client that may introspect")
 	p.checkClientIDs("exchangers", a.Exchangers, "name the client that may exchange, such as the gateway")
 	p.store(a)
+}
+
+// minAge is the least that can be asked: what somebody has just done for a client takes a moment to arrive at the API.
+const minAge = 30
+
+func (p *preparation) checkSignIn(a *API) {
+	if a.RequiredACR != "" && !slices.Contains(ACRValues, a.RequiredACR) {
+		p.report("required_acr", "is unknown", "use "+strings.Join(ACRValues, ", "))
+	}
+	if a.MaxAge != 0 && a.MaxAge < minAge {
+		p.report("max_authentication_age", fmt.Sprintf("is less than %d seconds", minAge), "300 is a good value")
+	}
 }
 
 func (p *preparation) checkClientIDs(path string, ids []string, remedy string) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/web"
 )
@@ -24,16 +25,6 @@ const (
 	Passkey    = "passkey"
 	MailedCode = "mailed_code"
 )
-
-// Values of acr, strongest first.
-const (
-	ACRDeviceBound = "phrh" // phishing-resistant, key in hardware of one device
-	ACRPasskey     = "phr"  // phishing-resistant
-	ACRPassword    = "1"
-)
-
-// ACRValues are all values there are, for the metadata.
-var ACRValues = []string{ACRDeviceBound, ACRPasskey, ACRPassword}
 
 // ErrNone says that there is no live session.
 var ErrNone = errors.New("session: none")
@@ -186,11 +177,11 @@ func add(v *store.Session, f store.Factor) {
 func worth(f store.Factor) string {
 	switch {
 	case f.Kind == Passkey && f.DeviceBound:
-		return ACRDeviceBound
+		return objects.ACRDeviceBound
 	case f.Kind == Passkey:
-		return ACRPasskey
+		return objects.ACRPasskey
 	case f.Kind == Password:
-		return ACRPassword
+		return objects.ACRPassword
 	}
 	return ""
 }
@@ -203,7 +194,7 @@ func earlier(a, b time.Time) time.Time {
 }
 
 func stronger(a, b string) string {
-	for _, v := range ACRValues {
+	for _, v := range objects.ACRValues {
 		if a == v || b == v {
 			return v
 		}

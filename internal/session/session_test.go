@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/session"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/store/storetest"
@@ -115,7 +116,7 @@ func TestSigningInAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.ID != first.ID || got.ACR != session.ACRPassword || !got.AuthTime.Equal(clock.at) || len(got.Factors) != 1 {
+	if got.ID != first.ID || got.ACR != objects.ACRPassword || !got.AuthTime.Equal(clock.at) || len(got.Factors) != 1 {
 		t.Errorf("%+v", got)
 	}
 	if !got.ExpiresAt.Equal(clock.at.Add(s.Absolute)) {
