@@ -254,7 +254,7 @@ func (t *tenant) handler() (pages, protocol http.Handler, err error) {
 		Tokens: t.minter, Nonces: t.nonces, Now: t.app.Clock.Now,
 	}).Mount(apiMux.ServeMux)
 	t.discovery.Mount(apiMux.ServeMux)
-	protocol = t.noted(apiMux)
+	protocol = t.noted(web.CORS(apiMux, pagePaths, t.registry.AllowsOrigin))
 	// Authorization requests and sign-out arrive from other origins by their nature and protect themselves.
 	protected := t.noted(web.Protect(pageMux, "POST /authorize", "POST /end-session"))
 	both := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -271,6 +271,10 @@ func (t *tenant) handler() (pages, protocol http.Handler, err error) {
 var protocolPaths = []string{
 	"/token", "/par", "/introspect", "/revoke", "/userinfo", "/jwks", "/.well-known/openid-configuration",
 }
+
+// pagePaths are those of protocolPaths that pages of a browser application without a back end call themselves. What is
+// public is open to every page anyway.
+var pagePaths = []string{"/token", "/par", "/revoke", "/userinfo"}
 
 // noted writes the tenant into the request's event, and counts the request.
 func (t *tenant) noted(next http.Handler) http.Handler {

@@ -71,6 +71,7 @@ func serve(doc document) http.Handler {
 		h := w.Header()
 		h.Set("Cache-Control", cacheControl)
 		h.Set("ETag", etag)
+		h.Set("Access-Control-Allow-Origin", "*") // pages read them too (Fetch §3.2)
 		if matches(r.Header.Get("If-None-Match"), etag) {
 			w.WriteHeader(http.StatusNotModified)
 			return nil

@@ -20,7 +20,7 @@ func offer() discovery.Offer {
 	return discovery.Offer{
 		Issuer: "https://login.example/acme", MTLSIssuer: "https://mtls.login.example/acme",
 		Grants: []string{"authorization_code", "refresh_token"}, AuthMethods: []string{"private_key_jwt", "tls_client_auth", "none"},
-		AssertionAlgs: []jose.Alg{jose.ES256}, SigningAlgs: []jose.Alg{jose.ES256, jose.RS256},
+		AssertionAlgs: []string{"ES256"}, SigningAlgs: []jose.Alg{jose.ES256, jose.RS256},
 		Scopes: []string{"openid"}, Claims: []string{"sub", "email"}, ResponseModes: []string{"query"},
 		Prompts: []string{"none", "login"}, ACRValues: []string{"phr"},
 	}
@@ -64,7 +64,7 @@ func TestRFC8414_3_OneDocumentAtBothPaths(t *testing.T) {
 	if oidc.Code != 200 || oauth2.Code != 200 || oidc.Body.String() != oauth2.Body.String() {
 		t.Fatalf("%d %s\n%d %s", oidc.Code, oidc.Body, oauth2.Code, oauth2.Body)
 	}
-	if got := oidc.Header(); got.Get("Content-Type") != "application/json" || got.Get("Cache-Control") != "public, max-age=300" {
+	if got := oidc.Header(); got.Get("Content-Type") != "application/json" || got.Get("Cache-Control") != "public, max-age=300" || got.Get("Access-Control-Allow-Origin") != "*" {
 		t.Errorf("header %v", got)
 	}
 	for _, path := range []string{"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "/acme/.well-known/oauth-authorization-server"} {

@@ -27,6 +27,7 @@ type Client struct {
 	FirstParty        bool     `json:"first_party,omitempty"`         // no consent is asked for
 	Resources         []string `json:"resources,omitempty"`           // APIs it may ask tokens for
 	AccessTokenFormat string   `json:"access_token_format,omitempty"` // jwt or opaque; "": what the API wants
+	AllowedOrigins    []string `json:"allowed_origins,omitempty"`     // of its pages that call the issuer themselves
 
 	AllowBearerTokens          bool `json:"allow_bearer_tokens,omitempty"` // tokens may be bound to nothing
 	AllowWeakSecret            bool `json:"allow_weak_secret,omitempty"`   // secrets under 32 characters

@@ -42,6 +42,12 @@ func (tx *Tx) Objects(kind, after string, limit int) ([]Object, error) {
 		WHERE tenant = $1 AND kind = $2 AND name > $3 ORDER BY name LIMIT $4`, tx.tenant, kind, after, int64(limit))
 }
 
+// ObjectsWithMember lists the objects of a kind in whose JSON a member of this name is written, at whatever depth.
+func (tx *Tx) ObjectsWithMember(kind, member string) ([]Object, error) {
+	return all(tx, scanObject, "SELECT "+objectColumns+` FROM objects
+		WHERE tenant = $1 AND kind = $2 AND body LIKE $3 ORDER BY name`, tx.tenant, kind, `%"`+member+`"%`)
+}
+
 // PutObject creates or replaces an object and announces it on the feed. expect is the revision it must
 // have now, AnyRevision or NoRevision. It returns what is stored. ErrTaken: it exists although it must not;
 // ErrConflict: it has another revision, or none.

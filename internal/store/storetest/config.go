@@ -44,6 +44,12 @@ func testObjects(t *testing.T, b *bench) {
 	same(t, names("", 2), []string{"a", "b"})
 	same(t, names("b", 2), []string{"c"})
 
+	having := load(t, b.DB, func(tx *store.Tx) ([]store.Object, error) { return tx.ObjectsWithMember("client", "n") })
+	none := load(t, b.DB, func(tx *store.Tx) ([]store.Object, error) { return tx.ObjectsWithMember("client", "other") })
+	if len(having) != 3 || having[0].Name != "a" || len(none) != 0 {
+		t.Errorf("with the member: %v, without: %v", having, none)
+	}
+
 	write(t, b.DB, func(tx *store.Tx) error { return tx.DeleteObject("client", "b", store.AnyRevision) })
 	same(t, names("", 9), []string{"a", "c"})
 	refused(t, b.DB, store.ErrNotFound, func(tx *store.Tx) error { return tx.DeleteObject("client", "b", store.AnyRevision) })
