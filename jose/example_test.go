@@ -1,6 +1,7 @@
 package jose_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 
@@ -28,6 +29,73 @@ func Example() {
 	fmt.Println(errors.Is(err, jose.ErrAlgorithm))
 	// Output:
 	// alice [https://api.example.com] at+jwt <nil>
+	// true
+}
+
+// A client's request object is signed by the client and encrypted to the issuer (RFC 9101 §6.1), which decrypts it before
+// it verifies it.
+func ExampleEncrypter_Nest() {
+	own, _ := jose.GenerateEncryptionKey(jose.ECDHES)
+	published := jose.Set{Encryption: []jose.EncryptionKey{own.Public()}}
+	client, _ := jose.GenerateKey(jose.ES256)
+
+	signer, _ := jose.NewSigner(client)
+	to := published.FindEncryption("", jose.ECDHES)[0]
+	encrypter, _ := jose.NewEncrypter(to, jose.ECDHES, jose.A256GCM)
+	request, _ := encrypter.Nest(signer, "oauth-authz-req+jwt", map[string]any{"client_id": "app", "scope": "openid"})
+
+	decrypter := &jose.Decrypter{
+		Algs:     []jose.KeyAlg{jose.ECDHES, jose.RSAOAEP256},
+		Contents: []jose.ContentAlg{jose.A256GCM},
+		Keys:     []jose.EncryptionKey{own},
+	}
+	nested, err := decrypter.Unnest(request)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	verified, err := nested.Verify([]jose.Alg{jose.ES256}, client.Public())
+	fmt.Println(verified.Type, string(verified.Payload), err)
+	// Output: oauth-authz-req+jwt {"client_id":"app","scope":"openid"} <nil>
+}
+
+// Claims that are encrypted and not signed say nothing about who wrote them.
+func ExampleDecrypter_Decrypt() {
+	own, _ := jose.GenerateEncryptionKey(jose.RSAOAEP256)
+	encrypter, _ := jose.NewEncrypter(own.Public(), jose.RSAOAEP256, jose.A128CBCHS256)
+	token, _ := encrypter.Encrypt("JWT", []byte(`{"sub":"alice"}`))
+
+	decrypter := &jose.Decrypter{
+		Algs:     []jose.KeyAlg{jose.RSAOAEP256},
+		Contents: []jose.ContentAlg{jose.A128CBCHS256},
+		Keys:     []jose.EncryptionKey{own},
+	}
+	message, err := decrypter.Decrypt(token)
+	var claims struct {
+		Subject string `json:"sub"`
+	}
+	if err == nil {
+		err = message.Claims(&claims)
+	}
+	fmt.Println(claims.Subject, err)
+	// Output: alice <nil>
+}
+
+// A client that authenticates with client_secret_jwt: the secret verifies keyed hashes, and only where they are asked for.
+func ExampleVerifyMAC() {
+	const assertion = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9" + // RFC 7515, appendix A.1
+		".eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ" +
+		".dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+	value, _ := base64.RawURLEncoding.DecodeString("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow")
+	secret, _ := jose.NewSecret(value)
+
+	token, err := jose.VerifyMAC(assertion, []jose.MAC{jose.HS256}, secret)
+	fmt.Println(token.Type, secret, err)
+
+	_, err = jose.Verify(assertion, []jose.Alg{jose.ES256, jose.RS256})
+	fmt.Println(errors.Is(err, jose.ErrAlgorithm))
+	// Output:
+	// jwt [hidden] <nil>
 	// true
 }
 

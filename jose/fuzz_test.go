@@ -41,6 +41,67 @@ func FuzzVerifyMAC(f *testing.F) {
 	})
 }
 
+func FuzzDecrypt(f *testing.F) {
+	var others []jose.EncryptionKey
+	for _, a := range everyKey {
+		own, public := encryptionKey(f, a, jose.A128GCM)
+		f.Add(encrypt(f, public, a, jose.A128GCM, `{"sub":"alice"}`))
+		other, _ := encryptionKey(f, a, jose.A128GCM)
+		others = append(others, other.WithID(""))
+		if a == jose.ECDHES {
+			f.Add(forge(f, string(a), "A256CBC-HS512", own, map[string]any{"cty": "JWT", "apu": "QWxpY2U", "apv": "Qm9i"}, "a.b.c"))
+		}
+	}
+	f.Add("....")
+	f.Fuzz(func(t *testing.T, token string) {
+		d := decrypter(others...)
+		if _, err := d.Decrypt(token); err == nil {
+			t.Fatal("a key that nothing was encrypted to decrypted something")
+		}
+		if _, err := d.Unnest(token); err == nil {
+			t.Fatal("a key that nothing was encrypted to decrypted a token")
+		}
+	})
+}
+
+// FuzzNested has the content right and looks at what it may be.
+func FuzzNested(f *testing.F) {
+	own, _ := encryptionKey(f, jose.A256KW, "")
+	k := newKey(f, jose.ES256)
+	f.Add(sign(f, k, "JWT", struct{}{}))
+	f.Add(encrypt(f, own, jose.A256KW, jose.A256GCM, "content"))
+	f.Add("{}")
+	shared := shared(32)
+	d := decrypter(must(jose.WrapKey(shared, jose.A256KW)))
+	f.Fuzz(func(t *testing.T, content string) {
+		token := forgeFor(t, "A256KW", "A256GCM", shared, map[string]any{"cty": "JWT"}, content)
+		n, err := d.Unnest(token)
+		if err == nil && (n.JWS != content || jose.IsEncrypted(content)) {
+			t.Fatalf("%q came out as %q", content, n.JWS)
+		}
+		if err == nil {
+			_, _ = n.Peek() // must only not crash
+		}
+	})
+}
+
+func FuzzParseEncryptionKey(f *testing.F) {
+	for _, a := range asymmetric {
+		own, public := encryptionKey(f, a, "")
+		f.Add([]byte(document(own)))
+		f.Add([]byte(with(document(public), m{"use": nil, "alg": nil, "key_ops": []string{"deriveKey"}})))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		k, err := jose.ParseEncryptionKey(data)
+		if err != nil {
+			return
+		}
+		if again, err := jose.ParseEncryptionKey([]byte(document(k))); err != nil || again.Thumbprint() != k.Thumbprint() || again.IsPrivate() != k.IsPrivate() {
+			t.Fatalf("does not survive a round trip: %v", err)
+		}
+	})
+}
+
 func FuzzParseKey(f *testing.F) {
 	for _, a := range everyAlg {
 		doc, _ := json.Marshal(newKey(f, a))
@@ -64,13 +125,19 @@ func FuzzParseKey(f *testing.F) {
 }
 
 func FuzzParseSet(f *testing.F) {
-	doc, _ := json.Marshal(jose.Set{Keys: []jose.Key{newKey(f, jose.ES256)}})
+	_, public := encryptionKey(f, jose.ECDHES, "")
+	doc, _ := json.Marshal(jose.Set{Keys: []jose.Key{newKey(f, jose.ES256)}, Encryption: []jose.EncryptionKey{public}})
 	f.Add(doc)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := jose.ParseSet(data)
 		for _, k := range s.Keys {
 			if err == nil && k.IsPrivate() {
 				t.Fatal("a set gave a private key")
+			}
+		}
+		for _, k := range s.Encryption {
+			if err == nil && k.IsPrivate() {
+				t.Fatal("a set gave a private key to decrypt with")
 			}
 		}
 	})

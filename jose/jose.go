@@ -1,10 +1,13 @@
-// Package jose signs and verifies JSON Web Signatures with a closed list of algorithms and keys.
+// Package jose signs, verifies, encrypts and decrypts tokens with closed lists of algorithms and keys.
 //
-// It is for compact JWS (RFC 7515), JWK and JWK sets (RFC 7517), their thumbprints (RFC 7638) and JWT claims
-// (RFC 7519), under the advice of RFC 8725. It is not for unsecured or symmetric signatures, for the JSON
-// serialisations, or for choosing a key on the word of a token: keys come from the caller, and the headers jku, x5u,
-// x5c, crit, b64 and zip are refused. Everything from outside is read strictly: canonical base64url, no duplicate
-// members, no more than MaxToken bytes.
+// It is for compact JWS (RFC 7515) and JWE (RFC 7516), for JWK and JWK sets (RFC 7517), their thumbprints (RFC 7638) and
+// JWT claims (RFC 7519), under the advice of RFC 8725. It is not for unsecured tokens, for the JSON serialisations, for
+// compression, for keys from passwords, or for choosing a key on the word of a token: keys come from the caller, and the
+// headers jku, x5u, x5c, crit, b64 and zip are refused. Everything from outside is read strictly: canonical base64url,
+// no duplicate members, no more than MaxToken bytes.
+//
+// What a key or an algorithm is for is in its type: a Key and an Alg are for signatures, an EncryptionKey, a KeyAlg and a
+// ContentAlg for encryption, a Secret and a MAC for shared secrets. A list of one kind lets nothing of another in.
 package jose
 
 import (
@@ -39,7 +42,7 @@ const (
 	maxHeader = 8 << 10  // the longest JOSE header; the largest key that may be in one needs 1 KiB
 )
 
-// Errors of Peek, Verify and VerifyEmbedded.
+// Errors of whatever reads a token.
 var (
 	ErrMalformed = errors.New("jose: malformed token")
 	ErrAlgorithm = errors.New("jose: algorithm not allowed")

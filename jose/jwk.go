@@ -2,6 +2,7 @@ package jose
 
 import (
 	"crypto"
+	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -64,6 +65,9 @@ func readJWK(data []byte, check func(*document) error) (*jose.JSONWebKey, error)
 	if err := jwk.UnmarshalJSON(data); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrKey, err)
 	}
+	if p, ok := jwk.Key.(*rsa.PrivateKey); ok {
+		p.Precompute() // crypto/rsa would do it again for every use
+	}
 	return jwk, nil
 }
 
@@ -78,6 +82,25 @@ func (d *document) checkSigning() error {
 	case !d.allows([]string{"sign", "verify"}, op):
 		return fmt.Errorf("%w: key_ops does not list %s, lists it twice or lists what is no signing", ErrKey, op)
 	case d.Alg != "" && !Alg(d.Alg).Supported():
+		return fmt.Errorf("%w: alg is not supported", ErrKey)
+	}
+	return nil
+}
+
+// encryptionOps are for the side that encrypts, for the one that decrypts, and for both (RFC 7517 §4.3).
+var encryptionOps = []string{"encrypt", "wrapKey", "decrypt", "unwrapKey", "deriveKey", "deriveBits"}
+
+func (d *document) checkEncryption() error {
+	ops := []string{"encrypt", "wrapKey", "deriveKey", "deriveBits"}
+	if d.D != "" {
+		ops = []string{"decrypt", "unwrapKey", "deriveKey", "deriveBits"}
+	}
+	switch {
+	case d.Use != "" && d.Use != "enc":
+		return fmt.Errorf("%w: use is not enc", ErrKey)
+	case !d.allows(encryptionOps, ops...):
+		return fmt.Errorf("%w: key_ops does not list %s, lists it twice or lists what is no encryption", ErrKey, ops[0])
+	case d.Alg != "" && !KeyAlg(d.Alg).Supported():
 		return fmt.Errorf("%w: alg is not supported", ErrKey)
 	}
 	return nil
@@ -116,11 +139,14 @@ func holdsSecret(data []byte) bool {
 
 // Set is a JWK set (RFC 7517 §5).
 type Set struct {
-	Keys []Key
+	Keys       []Key           // that verify signatures
+	Encryption []EncryptionKey // to encrypt to
 }
 
-// ParseSet reads a set of public keys. Keys of types, uses or algorithms this package does not know are skipped, as
-// RFC 7517 §5 asks; a private or symmetric key makes the whole set refused, for its owner has a leak to mend.
+// ParseSet reads a set of public keys. A key is one to encrypt to where its use, its key_ops or its alg say so, as OpenID
+// Connect Registration §2 asks of sets with both kinds, and else one that verifies. Keys of types, uses or algorithms
+// this package does not know are skipped, as RFC 7517 §5 asks; a private or symmetric key makes the whole set refused,
+// for its owner has a leak to mend.
 func ParseSet(data []byte) (Set, error) {
 	if len(data) > maxSet {
 		return Set{}, fmt.Errorf("%w: the set is longer than %d bytes", ErrKey, maxSet)
@@ -141,6 +167,8 @@ func ParseSet(data []byte) (Set, error) {
 		}
 		if k, err := ParseKey(raw); err == nil {
 			s.Keys = append(s.Keys, k)
+		} else if k, err := ParseEncryptionKey(raw); err == nil {
+			s.Encryption = append(s.Encryption, k)
 		}
 	}
 	return s, nil
@@ -157,13 +185,28 @@ func (s Set) Find(kid string, a Alg) []Key {
 	return found
 }
 
+// FindEncryption lists the keys to encrypt to by this algorithm, and of this kid unless it is "". Their owner's order is
+// kept: who asks for one takes the first.
+func (s Set) FindEncryption(kid string, a KeyAlg) []EncryptionKey {
+	var found []EncryptionKey
+	for _, k := range s.Encryption {
+		if k.Fits(a) && (kid == "" || k.id == "" || k.id == kid) {
+			found = append(found, k)
+		}
+	}
+	return found
+}
+
 // MarshalJSON writes {"keys":[…]} with public parts only.
 func (s Set) MarshalJSON() ([]byte, error) {
-	public := make([]Key, len(s.Keys))
+	public := make([]any, 0, len(s.Keys)+len(s.Encryption))
 	for i := range s.Keys {
-		public[i] = s.Keys[i].Public()
+		public = append(public, s.Keys[i].Public())
+	}
+	for i := range s.Encryption {
+		public = append(public, s.Encryption[i].Public())
 	}
 	return json.Marshal(struct {
-		Keys []Key `json:"keys"`
+		Keys []any `json:"keys"`
 	}{public})
 }
