@@ -123,7 +123,7 @@ func (c *Checker) Check(ctx context.Context, client *objects.Client, params url.
 		Prompt: unique(strings.Fields(params.Get("prompt"))), DPoPJKT: params.Get("dpop_jkt"),
 	}
 	for _, check := range []func(*objects.Client, url.Values, *Authorization) error{
-		checkSigned, checkSizes, checkGrant, checkResponseType, checkResponseMode, checkPKCE, checkScope, checkResources, checkPrompt, checkMaxAge, checkJKT,
+		checkSigned, checkSizes, checkGrant, checkResponseType, checkResponseMode, checkPKCE, checkScope, checkResources, checkPrompt, checkMaxAge, checkJKT, checkClaims,
 	} {
 		if err := check(client, params, a); err != nil {
 			return nil, target, err

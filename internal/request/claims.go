@@ -1,0 +1,109 @@
+package request
+
+import (
+	"encoding/json"
+	"net/url"
+
+	"github.com/holdfast-iam/holdfast/internal/objects"
+	"github.com/holdfast-iam/holdfast/jose"
+	"github.com/holdfast-iam/holdfast/oauth"
+)
+
+// bounds of the parameter claims, which is kept as long as the grant.
+const (
+	maxClaimsText = 4096
+	maxClaims     = 64  // in each place
+	maxClaimName  = 128 // bytes
+	maxClaimList  = 32  // values of one claim
+)
+
+// ClaimsRequest is the parameter claims (OpenID Connect Core §5.5): which claims are asked for, by where they are to be.
+type ClaimsRequest struct {
+	Userinfo map[string]*ClaimRequest `json:"userinfo,omitempty"`
+	IDToken  map[string]*ClaimRequest `json:"id_token,omitempty"`
+}
+
+// ClaimRequest is what is said of one claim (OIDC Core §5.5.1). It is nil where nothing is: the claim is voluntary then.
+type ClaimRequest struct {
+	Essential bool              `json:"essential,omitempty"`
+	Value     json.RawMessage   `json:"value,omitempty"`  // the one that is wanted
+	Values    []json.RawMessage `json:"values,omitempty"` // one of these, in order of preference; never with Value
+}
+
+// ParseClaims reads the parameter, and what Authorization.Claims has kept of it. Members that are not understood are
+// ignored.
+func ParseClaims(text []byte) (*ClaimsRequest, error) {
+	refusal := oauth.Refuse(oauth.InvalidRequest, "claims is not a claims request (OpenID Connect Core §5.5)")
+	if len(text) > maxClaimsText {
+		return nil, oauth.Refuse(oauth.InvalidRequest, "claims is too long")
+	}
+	var c *ClaimsRequest
+	if err := jose.Unmarshal(text, &c); err != nil {
+		return nil, refusal.With(err)
+	}
+	if c == nil || !sound(c.Userinfo) || !sound(c.IDToken) {
+		return nil, refusal
+	}
+	return c, nil
+}
+
+// sound holds the claims of one place against the bounds. A null among values is none, so it is left out.
+func sound(asked map[string]*ClaimRequest) bool {
+	if len(asked) > maxClaims {
+		return false
+	}
+	for name, c := range asked {
+		if name == "" || len(name) > maxClaimName {
+			return false
+		}
+		if c == nil {
+			continue
+		}
+		if string(c.Value) == "null" {
+			c.Value = nil
+		}
+		if c.Value != nil && c.Values != nil || len(c.Values) > maxClaimList {
+			return false
+		}
+	}
+	return true
+}
+
+// Wanted are the values asked for, in order of preference; none: any value does. A nil c wants none.
+func (c *ClaimRequest) Wanted() []json.RawMessage {
+	switch {
+	case c == nil:
+		return nil
+	case c.Value != nil:
+		return []json.RawMessage{c.Value}
+	}
+	return c.Values
+}
+
+// texts are those of the values that are strings.
+func (c *ClaimRequest) texts() []string {
+	var list []string
+	for _, v := range c.Wanted() {
+		var text *string
+		if json.Unmarshal(v, &text) == nil && text != nil {
+			list = append(list, *text)
+		}
+	}
+	return list
+}
+
+// checkClaims keeps the parameter in its normal form: members in order, nothing that is not understood.
+func checkClaims(_ *objects.Client, params url.Values, a *Authorization) error {
+	text := params.Get("claims")
+	if text == "" {
+		return nil
+	}
+	asked, err := ParseClaims([]byte(text))
+	if err != nil {
+		return err
+	}
+	if len(asked.Userinfo)+len(asked.IDToken) > 0 {
+		a.Claims, err = json.Marshal(asked)
+	}
+	return err
+}
