@@ -36,6 +36,7 @@ var house = []struct {
 }{
 	{"oauth", ground},
 	{"jose", ground},
+	{"jose/josetest/vectors", ground},
 	{"dpop", ground},
 	{"resource", ground},
 	{"resource/resourcetest", ground},
@@ -54,6 +55,7 @@ var house = []struct {
 	{"internal/fetch", core},
 	{"internal/mail", core},
 	{"internal/ca", core},
+	{"internal/details", core},
 	{"internal/objects", core},
 	{"internal/web", core},
 	{"internal/session", core},
@@ -107,6 +109,7 @@ var doors = map[string][]string{
 	"github.com/alecthomas/kong":           {"cmd/holdfast"},
 	"github.com/prometheus/client_golang":  {"internal/app"},
 	"golang.org/x/net":                     {"internal/authn/authntest", "internal/dev/orders", "holdfasttest"},
+	"github.com/google/jsonschema-go":      {"internal/details"},
 	"github.com/google/go-cmp":             {"internal/store/storetest"},
 	"pgregory.net/rapid":                   {"internal/store/storetest"},
 }
