@@ -32,6 +32,8 @@ const (
 	UnsupportedTokenType Code = "unsupported_token_type" // RFC 7009 §2.2.1
 	InvalidTarget        Code = "invalid_target"         // RFC 8707 §2
 
+	InvalidAuthorizationDetails Code = "invalid_authorization_details" // RFC 9396 §5
+
 	InvalidDPoPProof Code = "invalid_dpop_proof" // RFC 9449 §5
 	UseDPoPNonce     Code = "use_dpop_nonce"     // RFC 9449 §8
 
