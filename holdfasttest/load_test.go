@@ -347,6 +347,16 @@ func newSigner(b *testing.B) *jose.Signer {
 // newLoad starts the server of the benchmarks with one person who is signed in.
 func newLoad(b *testing.B, cores int) *load {
 	b.Helper()
+	l, _ := prepareLoad(b)
+	l.addresses = writeLoad(b, l.folder, l.objects(b))
+	l.served = serveHoldfast(b, l.folder, cores)
+	l.signIn(b)
+	return l
+}
+
+// prepareLoad makes what the loaders show, and the authority of it.
+func prepareLoad(b *testing.B) (*load, *ca.Authority) {
+	b.Helper()
 	l := &load{folder: b.TempDir(), clientKey: newSigner(b)}
 	partners, err := ca.Partners(filepath.Join(l.folder, "partners"), time.Now())
 	if err != nil {
@@ -363,10 +373,7 @@ func newLoad(b *testing.B, cores int) *load {
 	}
 	block, _ := pem.Decode(text)
 	l.certificate = ":" + base64.StdEncoding.EncodeToString(block.Bytes) + ":"
-	l.addresses = writeLoad(b, l.folder, l.objects(b))
-	l.served = serveHoldfast(b, l.folder, cores)
-	l.signIn(b)
-	return l
+	return l, partners
 }
 
 func (l *load) objects(b *testing.B) []map[string]any {

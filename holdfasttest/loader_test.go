@@ -71,7 +71,9 @@ func (c *loader) send(r *http.Request, base string) (*reply, error) {
 		k = &conn{open, bufio.NewReader(open)}
 		c.conns[base] = k
 	}
-	r.Header.Set("X-Forwarded-For", "192.0.2.7")
+	if r.Header.Get("X-Forwarded-For") == "" {
+		r.Header.Set("X-Forwarded-For", "192.0.2.7")
+	}
 	if err := r.Write(k); err != nil {
 		return nil, err
 	}

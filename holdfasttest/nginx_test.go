@@ -50,13 +50,7 @@ type proxied struct {
 // behindNginx starts both.
 func behindNginx(t *testing.T, h handing) *proxied {
 	t.Helper()
-	program, err := exec.LookPath("nginx")
-	if err != nil {
-		program = "/usr/sbin/nginx" // which is not on everybody's path
-	}
-	if _, err := os.Stat(program); err != nil {
-		t.Skip("NGINX IS MISSING, so nothing is shown about TLS that is ended by a proxy: apt-get install nginx")
-	}
+	program := nginxProgram(t)
 	p := &proxied{handing: h}
 	var held []net.Listener // so that nobody else is given these ports meanwhile
 	for range 2 {
@@ -76,6 +70,19 @@ func behindNginx(t *testing.T, h handing) *proxied {
 	}))
 	p.startNginx(t, program)
 	return p
+}
+
+// nginxProgram is where nginx is.
+func nginxProgram(t testing.TB) string {
+	t.Helper()
+	program, err := exec.LookPath("nginx")
+	if err != nil {
+		program = "/usr/sbin/nginx" // which is not on everybody's path
+	}
+	if _, err := os.Stat(program); err != nil {
+		t.Skip("NGINX IS MISSING, so nothing is shown about it or in comparison with it: apt-get install nginx")
+	}
+	return program
 }
 
 // terminated is the configuration of the landscape without TLS on the two listeners that nginx stands before.

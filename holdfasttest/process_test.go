@@ -38,9 +38,11 @@ type buildError struct{ said string }
 func (e *buildError) Error() string { return "build: " + e.said }
 
 func TestMain(m *testing.M) {
-	if os.Getenv(floorVariable) != "" {
-		fmt.Fprintln(os.Stderr, beFloor())
-		os.Exit(1)
+	for variable, be := range map[string]func() error{floorVariable: beFloor, upstreamVariable: beUpstream, proxyVariable: beProxy} {
+		if os.Getenv(variable) != "" {
+			fmt.Fprintln(os.Stderr, be())
+			os.Exit(1)
+		}
 	}
 	code := m.Run()
 	if built != "" {
