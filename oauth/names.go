@@ -15,6 +15,7 @@ const (
 	AuthSelfSignedTLS = "self_signed_tls_client_auth"
 	AuthSecretBasic   = "client_secret_basic"
 	AuthSecretPost    = "client_secret_post"
+	AuthSecretJWT     = "client_secret_jwt"
 	AuthNone          = "none"
 )
 

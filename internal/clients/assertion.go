@@ -19,7 +19,7 @@ const (
 	maxID         = 256              // bytes of jti, and of a client id
 )
 
-// assertionAlgs are taken where the client has not registered one; all profiles have them.
+// assertionAlgs are taken where the client has not registered one; all profiles have them. RS256 needs registration.
 var assertionAlgs = []jose.Alg{jose.ES256, jose.EdDSA, jose.PS256}
 
 // assertion is a client assertion's claims (RFC 7523 §3).
@@ -33,14 +33,10 @@ type assertion struct {
 	NotBefore jose.NumericDate `json:"nbf"`
 }
 
-// assertedClient is the client that an unverified assertion names, "" if it cannot be read.
-func assertedClient(compact string) string {
-	t, err := jose.Peek(compact)
-	if err != nil {
-		return ""
-	}
+// assertedClient is the client that an unverified assertion names, "" for none.
+func assertedClient(t *jose.Token) string {
 	var c assertion
-	if t.Claims(&c) != nil || c.Issuer != c.Subject {
+	if t == nil || t.Claims(&c) != nil || c.Issuer != c.Subject {
 		return ""
 	}
 	return c.Subject
@@ -48,31 +44,41 @@ func assertedClient(compact string) string {
 
 // checkAssertion is private_key_jwt (OIDC Core §9, RFC 7523 §3).
 func (a *Authenticator) checkAssertion(ctx context.Context, client *objects.Client, c *Credentials) ([]store.Spend, error) {
-	peeked, err := jose.Peek(c.Assertion)
-	if err != nil {
-		return nil, reason("the assertion cannot be read: " + err.Error())
+	if c.asserted == nil {
+		return nil, reason("the assertion cannot be read")
 	}
-	set, err := a.KeysOf(ctx, client, peeked.KeyID)
+	set, err := a.KeysOf(ctx, client, c.asserted.KeyID)
 	if err != nil {
 		return nil, err
 	}
-	algs := assertionAlgs
-	if client.TokenAuthSigningAlg != "" {
-		algs = []jose.Alg{jose.Alg(client.TokenAuthSigningAlg)}
-	}
-	token, err := jose.Verify(c.Assertion, algs, set.Keys...)
+	token, err := jose.Verify(c.Assertion, algsOf(client), set.Keys...)
 	if err != nil {
 		return nil, reason("the assertion does not verify: " + err.Error())
 	}
+	return a.checkClaims(token, client)
+}
+
+// algsOf are the algorithms of a client's assertions: the one it has registered, or those that need no registration.
+func algsOf(client *objects.Client) []jose.Alg {
+	switch registered := jose.Alg(client.TokenAuthSigningAlg); {
+	case registered.Supported():
+		return []jose.Alg{registered}
+	case client.Profile == objects.ProfileOIDC: // any there is (OIDC Registration §2)
+		return client.Algs()
+	}
+	return assertionAlgs
+}
+
+// checkClaims checks what a verified assertion says (RFC 7523 §3), and returns what is used up by it.
+func (a *Authenticator) checkClaims(token *jose.Token, client *objects.Client) ([]store.Spend, error) {
 	var claims assertion
 	if err := token.Claims(&claims); err != nil {
 		return nil, reason("the claims cannot be read: " + err.Error())
 	}
-	now := a.Now()
 	for _, err := range []error{
 		checkParties(&claims, client.ID),
 		a.checkAudience(&claims, client),
-		checkTimes(&claims, now),
+		checkTimes(&claims, a.Now()),
 		checkID(&claims),
 	} {
 		if err != nil {
@@ -134,5 +140,14 @@ func checkID(c *assertion) error {
 	return nil
 }
 
-// AssertionAlgs are the algorithms of client assertions, for the metadata; RS256 only where a client has registered it.
-func AssertionAlgs() []jose.Alg { return slices.Clone(assertionAlgs) }
+// AssertionAlgs are the algorithms that an assertion of some client may have, for the metadata.
+func AssertionAlgs() []string {
+	var names []string
+	for _, a := range slices.Concat(assertionAlgs, []jose.Alg{jose.RS256}) {
+		names = append(names, string(a))
+	}
+	for _, m := range assertionMACs {
+		names = append(names, string(m))
+	}
+	return names
+}

@@ -124,14 +124,18 @@ func TestAssertionNamesItsClient(t *testing.T) {
 	wrong.Set("client_id", "old")
 	_, _, err := r.try(offer{form: wrong})
 	refused(t, err, oauth.InvalidClient, "iss and sub")
-	for name, text := range map[string]string{"no JWT": "abc", "unsecured": "eyJhbGciOiJub25lIn0.e30.", "empty claims": "e30.e30.AA"} {
+	for name, c := range map[string]struct{ text, cause string }{
+		"no JWT":       {"abc", "cannot be read"},
+		"unsecured":    {"eyJhbGciOiJub25lIn0.e30.", "cannot be read"},
+		"empty claims": {"e30.e30.AA", "algorithm not allowed"},
+	} {
 		t.Run(name, func(t *testing.T) {
-			v := form("client_assertion_type", oauth.AssertionType, "client_assertion", text)
+			v := form("client_assertion_type", oauth.AssertionType, "client_assertion", c.text)
 			_, _, err := r.try(offer{form: v})
 			refused(t, err, oauth.InvalidClient, "no client is named")
 			v.Set("client_id", "jwt")
 			_, _, err = r.try(offer{form: v})
-			refused(t, err, oauth.InvalidClient, "jose:")
+			refused(t, err, oauth.InvalidClient, c.cause)
 		})
 	}
 }

@@ -32,6 +32,7 @@ type Credentials struct {
 	basic     bool // the secret came in the Authorization header
 	post      bool // the secret came as client_secret
 	Assertion string
+	asserted  *jose.Token // what the assertion says, unverified; nil if it cannot be read
 	Peer      web.Peer
 }
 
@@ -55,6 +56,9 @@ func Parse(r *http.Request, form url.Values) (Credentials, error) {
 	}
 	if (c.Assertion != "") != form.Has("client_assertion_type") || c.Assertion != "" && form.Get("client_assertion_type") != oauth.AssertionType {
 		return c, oauth.Refuse(oauth.InvalidRequest, "client_assertion_type does not fit")
+	}
+	if c.Assertion != "" {
+		c.asserted, _ = jose.Peek(c.Assertion) // the refusal of one that cannot be read is that of its method
 	}
 	return c, nil
 }
@@ -109,9 +113,10 @@ type method struct {
 
 // table lists the methods that are on. A certificate alone is a method; beside another one it only binds tokens.
 var table = []method{
-	{oauth.AuthPrivateKeyJWT, func(c *Credentials) bool { return c.Assertion != "" }, (*Authenticator).checkAssertion},
+	{oauth.AuthPrivateKeyJWT, func(c *Credentials) bool { return c.Assertion != "" && !c.hashed() }, (*Authenticator).checkAssertion},
 	{oauth.AuthTLSClient, (*Credentials).onlyCertificate, (*Authenticator).checkTLS},
 	{oauth.AuthSelfSignedTLS, (*Credentials).onlyCertificate, (*Authenticator).checkSelfSigned},
+	{oauth.AuthSecretJWT, (*Credentials).hashed, (*Authenticator).checkSecretJWT},
 	{oauth.AuthSecretBasic, func(c *Credentials) bool { return c.basic }, (*Authenticator).checkSecret},
 	{oauth.AuthSecretPost, func(c *Credentials) bool { return c.post }, (*Authenticator).checkSecret},
 	{oauth.AuthNone, (*Credentials).nothing, (*Authenticator).checkNone},
@@ -137,8 +142,8 @@ var refused = oauth.Refuse(oauth.InvalidClient, "client authentication failed")
 // Authenticate verifies the credentials by the method that the client is registered for, and no other. Every failure
 // is the same invalid_client, with the cause for the log alone.
 func (a *Authenticator) Authenticate(ctx context.Context, c Credentials) (*objects.Client, Authn, error) {
-	if c.Assertion != "" && c.ClientID == "" {
-		c.ClientID = assertedClient(c.Assertion)
+	if c.ClientID == "" {
+		c.ClientID = assertedClient(c.asserted)
 	}
 	if !isID(c.ClientID) {
 		return nil, Authn{}, refused.With(errors.New("no client is named"))
@@ -172,7 +177,8 @@ func isID(id string) bool {
 	return id != "" && len(id) <= maxID && strings.IndexFunc(id, func(c rune) bool { return c <= ' ' || c > '~' }) < 0
 }
 
-// verify finds the registered method and applies it. client is nil where there is none of that name.
+// verify applies the registered method, or during a migration the one of two that the credentials are for. client is nil
+// where there is none of that name.
 func (a *Authenticator) verify(ctx context.Context, client *objects.Client, c *Credentials) (Authn, error) {
 	if client == nil {
 		return Authn{}, reason("there is no such client")
@@ -180,23 +186,32 @@ func (a *Authenticator) verify(ctx context.Context, client *objects.Client, c *C
 	if c.Peer.Certificate != nil && a.Revoked != nil && a.Revoked(ca.Thumbprint(c.Peer.Certificate)) {
 		return Authn{}, reason("the certificate is revoked")
 	}
+	now := a.Now()
+	err := error(reason("the request has no credentials for " + client.TokenAuthMethod + ", or others besides"))
 	for _, m := range table {
-		if m.name != client.TokenAuthMethod {
+		if !client.AuthenticatesBy(m.name, now) || !m.given(c) {
 			continue
 		}
-		if !m.given(c) {
-			return Authn{}, reason("the request has no credentials for " + m.name + ", or others besides")
+		spends, failed := m.check(a, ctx, client, c)
+		if failed == nil {
+			return Authn{Method: m.name, Spends: spends}, nil
 		}
-		spends, err := m.check(a, ctx, client, c)
-		return Authn{Method: m.name, Spends: spends}, err
+		if err = failed; !isReason(err) {
+			break
+		}
 	}
-	return Authn{}, reason("method " + client.TokenAuthMethod + " is not available")
+	return Authn{}, err
 }
 
 // reason is a refusal for the log; everything else from a check is an internal fault or a visible error of its own.
 type reason string
 
 func (r reason) Error() string { return string(r) }
+
+func isReason(err error) bool {
+	_, ok := errors.AsType[reason](err)
+	return ok
+}
 
 // KeysOf are the registered keys of a client, read again where they lack the kid; it may be "".
 func (a *Authenticator) KeysOf(ctx context.Context, client *objects.Client, kid string) (jose.Set, error) {

@@ -221,7 +221,7 @@ func TestStoreFailureIsNotARefusal(t *testing.T) {
 }
 
 func TestMethodsForMetadata(t *testing.T) {
-	want := "private_key_jwt tls_client_auth self_signed_tls_client_auth client_secret_basic client_secret_post none"
+	want := "private_key_jwt tls_client_auth self_signed_tls_client_auth client_secret_jwt client_secret_basic client_secret_post none"
 	if got := strings.Join(clients.Methods(), " "); got != want {
 		t.Errorf("got %s", got)
 	}

@@ -31,6 +31,7 @@ import (
 const (
 	issuer = "https://login.example"
 	secret = "0123456789abcdef0123456789abcdef/+%"
+	long   = secret + secret
 	weak   = "tiger"
 )
 
@@ -113,24 +114,39 @@ func newRig(t testing.TB) *rig {
 	return r
 }
 
+// from is a migration that lasts an hour.
+func from(method string) map[string]any {
+	return map[string]any{"from": method, "until": start.Add(time.Hour).Format(time.RFC3339)}
+}
+
 func documents() []objects.Document {
 	p := parties()
 	type m = map[string]any
 	jwks := set(p.es256.Key(), p.ps256.Key(), p.rs256.Key())
 	var docs []objects.Document
 	for id, body := range map[string]m{
-		"basic":    {"token_endpoint_auth_method": "client_secret_basic", "client_secret": secret},
-		"post":     {"token_endpoint_auth_method": "client_secret_post", "client_secret": secret},
-		"weak":     {"token_endpoint_auth_method": "client_secret_post", "client_secret": weak, "allow_weak_secret": true},
-		"colon:id": {"token_endpoint_auth_method": "client_secret_basic", "client_secret": secret},
-		"jwt":      {"token_endpoint_auth_method": "private_key_jwt", "jwks": jwks},
-		"rsa":      {"token_endpoint_auth_method": "private_key_jwt", "jwks": jwks, "token_endpoint_auth_signing_alg": "RS256"},
-		"old":      {"token_endpoint_auth_method": "private_key_jwt", "jwks": jwks, "allow_token_endpoint_audience": true},
-		"remote":   {"token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://app.example/jwks"},
-		"tls":      {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "partner.example"},
-		"tls-else": {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "else.example"},
-		"self":     {"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks": set(p.selfKey)},
-		"public":   {"token_endpoint_auth_method": "none"},
+		"basic":      {"token_endpoint_auth_method": "client_secret_basic", "client_secret": secret},
+		"post":       {"token_endpoint_auth_method": "client_secret_post", "client_secret": secret},
+		"weak":       {"token_endpoint_auth_method": "client_secret_post", "client_secret": weak, "allow_weak_secret": true},
+		"colon:id":   {"token_endpoint_auth_method": "client_secret_basic", "client_secret": secret},
+		"jwt":        {"token_endpoint_auth_method": "private_key_jwt", "jwks": jwks},
+		"rsa":        {"token_endpoint_auth_method": "private_key_jwt", "jwks": jwks, "token_endpoint_auth_signing_alg": "RS256"},
+		"old":        {"token_endpoint_auth_method": "private_key_jwt", "jwks": jwks, "allow_token_endpoint_audience": true},
+		"remote":     {"token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://app.example/jwks"},
+		"tls":        {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "partner.example"},
+		"tls-else":   {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "else.example"},
+		"self":       {"token_endpoint_auth_method": "self_signed_tls_client_auth", "jwks": set(p.selfKey)},
+		"public":     {"token_endpoint_auth_method": "none"},
+		"hs":         {"token_endpoint_auth_method": "client_secret_jwt", "client_secret": long},
+		"hs-short":   {"token_endpoint_auth_method": "client_secret_jwt", "client_secret": secret},
+		"hs384":      {"token_endpoint_auth_method": "client_secret_jwt", "client_secret": long, "token_endpoint_auth_signing_alg": "HS384"},
+		"hs-old":     {"token_endpoint_auth_method": "client_secret_jwt", "client_secret": long, "allow_token_endpoint_audience": true},
+		"oidc":       {"token_endpoint_auth_method": "private_key_jwt", "jwks": jwks, "profile": "oidc"},
+		"moving":     {"token_endpoint_auth_method": "private_key_jwt", "jwks": jwks, "client_secret": secret, "token_endpoint_auth_migration": from("client_secret_basic")},
+		"hs-to-es":   {"token_endpoint_auth_method": "private_key_jwt", "jwks": jwks, "client_secret": long, "token_endpoint_auth_migration": from("client_secret_jwt")},
+		"post-to-hs": {"token_endpoint_auth_method": "client_secret_jwt", "client_secret": long, "token_endpoint_auth_migration": from("client_secret_post")},
+		"to-tls": {"token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "partner.example", "jwks": set(p.selfKey),
+			"token_endpoint_auth_migration": from("self_signed_tls_client_auth")},
 	} {
 		body["client_id"], body["redirect_uris"] = id, []string{"https://app.example/cb"}
 		docs = append(docs, objects.Document{Kind: "client", Body: must(json.Marshal(body))})

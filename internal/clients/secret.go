@@ -17,7 +17,7 @@ import (
 // right. A success costs no write and no read.
 func (a *Authenticator) checkSecret(_ context.Context, client *objects.Client, c *Credentials) ([]store.Spend, error) {
 	for _, s := range client.LiveSecrets(a.Now()) {
-		if a.Ring.Matches(s.Hash, c.Secret.Reveal()) {
+		if s.Matches(a.Ring, client.ID, c.Secret.Reveal()) {
 			return nil, nil
 		}
 	}
@@ -26,13 +26,14 @@ func (a *Authenticator) checkSecret(_ context.Context, client *objects.Client, c
 
 // guesses is what a wrong secret counts for: the client as seen from one network, whether or not there is such a
 // client, so that nobody can shut a client out from elsewhere or learn who is one. Only a weak secret could be
-// guessed from many networks together; there the client counts as a whole. nil: the request offers no secret.
+// guessed from many networks together; there the client counts as a whole. nil: the request offers no secret, nor
+// a hash that is keyed with one.
 func guesses(client *objects.Client, c *Credentials) []limit.Key {
-	if !c.basic && !c.post {
+	if !c.basic && !c.post && !c.hashed() {
 		return nil
 	}
 	counted := []limit.Key{limit.Client(c.ClientID + " " + c.Peer.Prefix)}
-	if client != nil && slices.ContainsFunc(client.Secrets, func(s objects.SecretHash) bool { return s.Weak }) {
+	if client != nil && slices.ContainsFunc(client.Secrets, func(s objects.StoredSecret) bool { return s.Weak }) {
 		counted = append(counted, limit.Client(client.ID))
 	}
 	return counted

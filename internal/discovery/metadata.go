@@ -14,7 +14,7 @@ type Offer struct {
 	MTLSIssuer    string     // base URL of the mutual-TLS aliases; "" where no listener asks for certificates
 	Grants        []string   // of the grant table
 	AuthMethods   []string   // of the client authentication table
-	AssertionAlgs []jose.Alg // accepted in client assertions
+	AssertionAlgs []string   // accepted in client assertions
 	SigningAlgs   []jose.Alg // of ID tokens, the default first
 	Scopes        []string   // standard ones and those meant to be known
 	Claims        []string   // that userinfo may answer
@@ -61,7 +61,7 @@ func (o Offer) addClientAuthentication(m *oauth.ServerMetadata) {
 	confidential := slices.DeleteFunc(slices.Clone(methods), func(method string) bool { return method == oauth.AuthNone })
 	m.TokenEndpointAuthMethods, m.RevocationEndpointAuthMethods, m.IntrospectionEndpointAuthMethods = methods, methods, confidential
 	if slices.Contains(methods, oauth.AuthPrivateKeyJWT) {
-		algs := names(o.AssertionAlgs)
+		algs := o.AssertionAlgs
 		m.TokenEndpointAuthSigningAlgs, m.RevocationEndpointAuthSigningAlgs, m.IntrospectionEndpointAuthSigningAlgs = algs, algs, algs
 	}
 }

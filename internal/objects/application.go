@@ -3,7 +3,6 @@ package objects
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,12 +90,7 @@ func (a *Application) Lifetimes() (idle, absolute time.Duration) {
 
 // SigningKey opens the private key with which the application authenticates.
 func (a *Application) SigningKey(ring *keys.Ring) (jose.Key, error) {
-	_, text, ok := strings.Cut(a.SealedKey, ":")
-	sealed, err := base64.RawURLEncoding.DecodeString(text)
-	if !ok || err != nil {
-		return jose.Key{}, errors.New("the key of the application cannot be read")
-	}
-	jwk, err := ring.Open(keys.PurposeSeal, applicationKeyAt(a.Name), sealed)
+	jwk, err := openText(ring, applicationKeyAt(a.Name), a.SealedKey)
 	if err != nil {
 		return jose.Key{}, fmt.Errorf("open key of application: %w", err)
 	}
@@ -208,13 +202,13 @@ func (p *preparation) sealKey(a, had *Application, key jose.Key) {
 	if p.ring == nil { // the document is only validated
 		return
 	}
-	if before, err := had.SigningKey(p.ring); err == nil && strings.HasPrefix(had.SealedKey, p.ring.ActiveID()+":") {
+	if before, err := had.SigningKey(p.ring); err == nil && sealedByActive(p.ring, had.SealedKey) {
 		if same, err := before.MarshalJSON(); err == nil && bytes.Equal(same, jwk) {
 			a.SealedKey = had.SealedKey
 			return
 		}
 	}
-	a.SealedKey = sealApplicationKey(p.ring, a.Name, jwk)
+	a.SealedKey = sealText(p.ring, applicationKeyAt(a.Name), jwk)
 }
 
 func checkApplicationClient(p *preparation, a *Application) {

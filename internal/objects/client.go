@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/holdfast-iam/holdfast/jose"
 	"github.com/holdfast-iam/holdfast/oauth"
@@ -20,9 +19,11 @@ const (
 // Client is a registered client with its defaults filled in. It is shared and must not be changed.
 type Client struct {
 	oauth.ClientMetadata
-	ID      string       `json:"client_id"`
-	Profile string       `json:"profile,omitempty"` // ProfileOAuth21 if empty
-	Secrets []SecretHash `json:"secrets,omitempty"`
+	ID      string         `json:"client_id"`
+	Profile string         `json:"profile,omitempty"` // ProfileOAuth21 if empty
+	Secrets []StoredSecret `json:"secrets,omitempty"`
+	// AuthMigration lets it authenticate by an older method beside TokenAuthMethod, for a time.
+	AuthMigration *AuthMigration `json:"token_endpoint_auth_migration,omitempty"`
 
 	FirstParty        bool     `json:"first_party,omitempty"`         // no consent is asked for
 	Resources         []string `json:"resources,omitempty"`           // APIs it may ask tokens for
@@ -45,13 +46,6 @@ type Client struct {
 // Keys are the registered keys of JWKS, parsed once and shared.
 func (c *Client) Keys() jose.Set { return c.keys }
 
-// SecretHash is a client secret as it is stored, hashed under the pepper of the key ring.
-type SecretHash struct {
-	Hash      string    `json:"hash"`
-	ExpiresAt time.Time `json:"expires_at,omitzero"` // zero: never
-	Weak      bool      `json:"weak,omitempty"`      // under 32 characters
-}
-
 // AllowsGrant says whether the client may use a grant type.
 func (c *Client) AllowsGrant(grant string) bool { return slices.Contains(c.GrantTypes, grant) }
 
@@ -61,23 +55,12 @@ func (c *Client) AllowsScope(scope string) bool { return slices.Contains(c.Scope
 // AllowsResource says whether the client may ask for tokens for an API.
 func (c *Client) AllowsResource(resource string) bool { return slices.Contains(c.Resources, resource) }
 
-// LiveSecrets are the secrets that have not expired.
-func (c *Client) LiveSecrets(now time.Time) []SecretHash {
-	var live []SecretHash
-	for _, s := range c.Secrets {
-		if s.ExpiresAt.IsZero() || now.Before(s.ExpiresAt) {
-			live = append(live, s)
-		}
-	}
-	return live
-}
-
 // standardScopes is what a client that signs people in may ask for without saying so.
 const standardScopes = "openid profile email address phone"
 
 // withDefaults fills in what the document left out (RFC 7591 §2, OIDC Registration §2). Tokens are bound
 // unless the client may have bearer tokens: to its certificate where it authenticates with one, by DPoP
-// otherwise.
+// otherwise, and by what each request has while a client changes over between the two.
 func (c *Client) withDefaults() {
 	c.followProfile()
 	if len(c.GrantTypes) == 0 {
@@ -99,18 +82,10 @@ func (c *Client) withDefaults() {
 			c.Scope += " " + oauth.ScopeOfflineAccess
 		}
 	}
-	if !c.AllowBearerTokens && !c.DPoPBoundTokens && !c.CertificateBoundTokens {
+	if !c.AllowBearerTokens && !c.DPoPBoundTokens && !c.CertificateBoundTokens && !c.changesBinding() {
 		c.CertificateBoundTokens = usesCertificate(c.TokenAuthMethod)
 		c.DPoPBoundTokens = !c.CertificateBoundTokens
 	}
-}
-
-func usesCertificate(method string) bool {
-	return method == oauth.AuthTLSClient || method == oauth.AuthSelfSignedTLS
-}
-
-func usesSecret(method string) bool {
-	return method == oauth.AuthSecretBasic || method == oauth.AuthSecretPost
 }
 
 // decodeClient reads what is stored.
@@ -129,7 +104,7 @@ func decodeClient(body json.RawMessage) (*Client, error) {
 	return c, nil
 }
 
-// publicClient leaves the hashes of secrets out: a client is shown and written back without them.
+// publicClient leaves its secrets out, hashed or sealed: a client is shown and written back without them.
 func publicClient(body json.RawMessage) (json.RawMessage, error) {
 	c := new(Client)
 	if err := json.Unmarshal(body, c); err != nil {

@@ -87,25 +87,6 @@ func (p *preparation) checkRedirectList(member string, list []string, customSche
 	}
 }
 
-var authMethods = []string{oauth.AuthPrivateKeyJWT, oauth.AuthTLSClient, oauth.AuthSelfSignedTLS, oauth.AuthSecretBasic, oauth.AuthSecretPost, oauth.AuthNone}
-
-func checkAuthMethod(p *preparation, c *Client) {
-	const member = "token_endpoint_auth_method"
-	hasKeys := len(c.JWKS) > 0 || c.JWKSURI != ""
-	switch m := c.TokenAuthMethod; {
-	case !slices.Contains(authMethods, m):
-		p.report(member, "is not available", "use private_key_jwt, tls_client_auth, self_signed_tls_client_auth, client_secret_basic, client_secret_post or none")
-	case m == oauth.AuthPrivateKeyJWT && !hasKeys:
-		p.report(member, "needs the client's public keys", "give jwks or jwks_uri")
-	case m == oauth.AuthSelfSignedTLS && !hasKeys:
-		p.report(member, "needs the client's certificates", "give them as x5c in jwks or jwks_uri (RFC 8705 §2.2.2)")
-	case usesSecret(m) && len(c.Secrets) == 0:
-		p.report(member, "needs a secret", "give client_secret, or set generate_client_secret")
-	case !usesSecret(m) && len(c.Secrets) > 0:
-		p.report(member, "does not use a secret, yet the client has one", "remove client_secret, or choose client_secret_basic")
-	}
-}
-
 func checkSubject(p *preparation, c *Client) {
 	n := 0
 	for _, v := range []string{c.TLSSubjectDN, c.TLSSANDNS, c.TLSSANURI, c.TLSSANIP, c.TLSSANEmail} {
@@ -113,7 +94,7 @@ func checkSubject(p *preparation, c *Client) {
 			n++
 		}
 	}
-	switch uses := c.TokenAuthMethod == oauth.AuthTLSClient; {
+	switch uses := c.mayUse(oauth.AuthTLSClient); {
 	case uses && n == 0:
 		p.report("tls_client_auth_subject_dn", "is missing, and so are its alternatives", "name the certificate's subject or one of its alternative names (RFC 8705 §2.1.2)")
 	case uses && n > 1:
@@ -137,31 +118,12 @@ func checkKeys(p *preparation, c *Client) {
 		p.report("jwks", "is not a set of public keys", "give {\"keys\": […]} with public JWKs only; a private key that was here is compromised")
 	case len(set.Keys) == 0:
 		p.report("jwks", "has no key that can be used", "give a P-256, Ed25519 or RSA key (2048 bits or more) for signatures")
-	case c.TokenAuthMethod == oauth.AuthPrivateKeyJWT && c.TokenAuthSigningAlg != "":
+	case c.mayUse(oauth.AuthPrivateKeyJWT) && jose.Alg(c.TokenAuthSigningAlg).Supported():
 		fits := func(k jose.Key) bool { return k.Fits(jose.Alg(c.TokenAuthSigningAlg)) }
 		if !slices.ContainsFunc(set.Keys, fits) {
 			p.report("jwks", "has no key for token_endpoint_auth_signing_alg", "add one, or name another algorithm")
 		}
 	}
-}
-
-func checkSecrets(p *preparation, c *Client) {
-	for i, s := range c.Secrets {
-		if s.Weak && !c.AllowWeakSecret {
-			// Also when a client that was once allowed one no longer says so.
-			p.reportOnce(at("secrets", i), "has fewer than 32 characters", "make a new secret, or set allow_weak_secret")
-		}
-	}
-}
-
-// reportOnce leaves out what has been said of the secret in clear.
-func (p *preparation) reportOnce(path, what, remedy string) {
-	for _, said := range p.problems {
-		if said.What == what {
-			return
-		}
-	}
-	p.report(path, what, remedy)
 }
 
 func checkBinding(p *preparation, c *Client) {
@@ -174,7 +136,7 @@ func checkBinding(p *preparation, c *Client) {
 
 func checkAlgs(p *preparation, c *Client) {
 	p.checkAlg("id_token_signed_response_alg", c.IDTokenSignedAlg, c)
-	p.checkAlg("token_endpoint_auth_signing_alg", c.TokenAuthSigningAlg, c)
+	checkAssertionAlg(p, c)
 	if c.DefaultMaxAge != nil && *c.DefaultMaxAge < 0 {
 		p.report("default_max_age", "is negative", "write seconds")
 	}

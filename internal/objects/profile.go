@@ -96,8 +96,10 @@ func checkProfile(p *preparation, c *Client) {
 		p.report("profile", "is unknown", "use "+strings.Join(profileNames(), ", "))
 		return
 	}
-	if r.methods != nil && !slices.Contains(r.methods, c.TokenAuthMethod) {
-		p.report("token_endpoint_auth_method", "does not fit the profile", "use "+strings.Join(r.methods, ", ")+" (FAPI 2.0 §5.3.2.1)")
+	for _, m := range c.methods() {
+		if r.methods != nil && !slices.Contains(r.methods, m.name) {
+			p.report(m.member, "does not fit the profile", "use "+strings.Join(r.methods, ", ")+" (FAPI 2.0 §5.3.2.1)")
+		}
 	}
 	for _, s := range []struct {
 		member    string

@@ -28,12 +28,12 @@ func NewSecret(tx *store.Tx, ring *keys.Ring, managedBy, clientID string, keep t
 		return store.Object{}, "", fmt.Errorf("read stored client: %w", err)
 	}
 	full := c
-	if full.withDefaults(); !usesSecret(full.TokenAuthMethod) {
+	if full.withDefaults(); !full.usesSecret() {
 		return store.Object{}, "", ErrNoSecret
 	}
-	secret := keys.NewSecret()
+	secret := full.newSecret()
 	ends := tx.Now.Add(keep)
-	next := []SecretHash{{Hash: ring.Hash(secret.Reveal())}}
+	next := []StoredSecret{full.storeSecret(ring, secret.Reveal())}
 	for _, s := range c.LiveSecrets(tx.Now) {
 		if keep <= 0 {
 			break
