@@ -30,12 +30,14 @@ type ClaimRequest struct {
 	Values    []json.RawMessage `json:"values,omitempty"` // one of these, in order of preference; never with Value
 }
 
+var errLongClaims = oauth.Refuse(oauth.InvalidRequest, "claims is too long")
+
 // ParseClaims reads the parameter, and what Authorization.Claims has kept of it. Members that are not understood are
 // ignored.
 func ParseClaims(text []byte) (*ClaimsRequest, error) {
 	refusal := oauth.Refuse(oauth.InvalidRequest, "claims is not a claims request (OpenID Connect Core §5.5)")
 	if len(text) > maxClaimsText {
-		return nil, oauth.Refuse(oauth.InvalidRequest, "claims is too long")
+		return nil, errLongClaims
 	}
 	var c *ClaimsRequest
 	if err := jose.Unmarshal(text, &c); err != nil {
@@ -102,8 +104,11 @@ func checkClaims(_ *objects.Client, params url.Values, a *Authorization) error {
 	if err != nil {
 		return err
 	}
-	if len(asked.Userinfo)+len(asked.IDToken) > 0 {
-		a.Claims, err = json.Marshal(asked)
+	if len(asked.Userinfo)+len(asked.IDToken) == 0 {
+		return nil
+	}
+	if a.Claims, err = json.Marshal(asked); len(a.Claims) > maxClaimsText {
+		return errLongClaims // escaped, it takes more room
 	}
 	return err
 }

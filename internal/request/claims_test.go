@@ -108,6 +108,7 @@ func TestOIDC_5_5_ClaimsThatAreNone(t *testing.T) {
 		"many values":     `{"userinfo":{"c":{"values":[` + many(33, `%d`) + `]}}}`,
 		"deep":            `{"userinfo":{"c":{"value":` + strings.Repeat("[", 64) + strings.Repeat("]", 64) + `}}}`,
 		"long":            `{"userinfo":{"c":{"value":"` + strings.Repeat("x", 4096) + `"}}}`,
+		"long if escaped": `{"userinfo":{"c":{"value":"` + strings.Repeat("<", 1000) + `"}}}`,
 	} {
 		v := right()
 		v.Set("claims", text)
@@ -130,15 +131,15 @@ func FuzzParseClaims(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(kept) > len(text) && len(kept) > 4096 {
-			return // escapes may take more room than what they stand for
+		if len(kept) > 4096 {
+			return
 		}
 		again, err := request.ParseClaims(kept)
 		if err != nil {
 			t.Fatalf("%s cannot be read back: %v", kept, err)
 		}
-		if d := cmp.Diff(c, again); d != "" {
-			t.Fatal(d)
+		if once, _ := json.Marshal(again); string(once) != string(kept) {
+			t.Fatalf("%s has become %s", kept, once)
 		}
 	})
 }
