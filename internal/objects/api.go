@@ -6,6 +6,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/holdfast-iam/holdfast/internal/details"
+	"github.com/holdfast-iam/holdfast/oauth"
 )
 
 // API is a protected resource (RFC 8707): what a token can be for. Its name as an object is its resource.
@@ -16,15 +19,35 @@ type API struct {
 	TokenFormat         string   `json:"access_token_format,omitempty"`   // jwt (default) or opaque
 	AccessTokenLifetime int64    `json:"access_token_lifetime,omitempty"` // seconds; 0: the issuer's default
 	AllowBearerTokens   bool     `json:"allow_bearer_tokens,omitempty"`   // takes tokens bound to nothing
+	RequiredBinding     string   `json:"required_binding,omitempty"`      // dpop or certificate; "": either
 	Introspectors       []string `json:"introspectors,omitempty"`         // clients that may introspect its tokens
 	Exchangers          []string `json:"exchangers,omitempty"`            // clients that may exchange its tokens (RFC 8693)
 	// How a person has to have signed in, and how many seconds ago at most, for tokens of theirs to be taken (RFC 9470).
 	RequiredACR string `json:"required_acr,omitempty"` // this or a stronger one; "": any
 	MaxAge      int64  `json:"max_authentication_age,omitempty"`
+	// DetailTypes are what clients may ask for beyond scopes (RFC 9396).
+	DetailTypes []details.Type `json:"authorization_details_types,omitempty"`
 }
 
 // AllowsScope says whether a scope means something at this API.
 func (a *API) AllowsScope(scope string) bool { return slices.Contains(a.Scopes, scope) }
+
+// Bindings that API.RequiredBinding may demand.
+const (
+	BindingDPoP        = "dpop"        // to a key (RFC 9449)
+	BindingCertificate = "certificate" // to the certificate of the client (RFC 8705 §3)
+)
+
+// TakesBinding says whether tokens for the API may be bound so.
+func (a *API) TakesBinding(bound oauth.Confirmation) bool {
+	switch a.RequiredBinding {
+	case BindingDPoP:
+		return bound.JKT != ""
+	case BindingCertificate:
+		return bound.X5T != ""
+	}
+	return a.AllowBearerTokens || !bound.IsZero()
+}
 
 // Limits of API.AccessTokenLifetime, seconds. No token may outlive what the feed remembers of a revocation.
 const (
@@ -46,6 +69,8 @@ func prepareAPI(p *preparation, _ json.RawMessage) {
 		p.report("access_token_lifetime", fmt.Sprintf("is not between %d and %d seconds", minLifetime, maxLifetime), "300 is a good value")
 	}
 	p.checkSignIn(a)
+	p.checkRequiredBinding(a)
+	p.checkDetailTypes(a)
 	p.checkClientIDs("introspectors", a.Introspectors, "name the client that may introspect")
 	p.checkClientIDs("exchangers", a.Exchangers, "name the client that may exchange, such as the gateway")
 	p.store(a)
@@ -60,6 +85,17 @@ func (p *preparation) checkSignIn(a *API) {
 	}
 	if a.MaxAge != 0 && a.MaxAge < minAge {
 		p.report("max_authentication_age", fmt.Sprintf("is less than %d seconds", minAge), "300 is a good value")
+	}
+}
+
+func (p *preparation) checkRequiredBinding(a *API) {
+	const member = "required_binding"
+	switch {
+	case a.RequiredBinding == "":
+	case a.RequiredBinding != BindingDPoP && a.RequiredBinding != BindingCertificate:
+		p.report(member, "is unknown", "use "+BindingDPoP+" or "+BindingCertificate+", or leave it out for either")
+	case a.AllowBearerTokens:
+		p.report(member, "is demanded by an API that takes tokens bound to nothing", "remove it, or allow_bearer_tokens")
 	}
 }
 

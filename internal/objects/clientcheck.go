@@ -23,6 +23,7 @@ var clientChecks = []func(*preparation, *Client){
 	checkPairwise,      // OIDC Core §8.1
 	checkLinks,         // OIDC Registration §2
 	checkTargets,       // RFC 8707 §2
+	checkDetailNames,   // RFC 9396 §10
 	checkWebOrigins,    // RFC 6454 §6.2
 	checkNotOfferedYet, // what would be weaker than asked for if it were ignored
 }

@@ -49,7 +49,7 @@ func (r *Registry) Client(ctx context.Context, id string) (*Client, error) {
 
 // API finds an API by its resource. ErrNotFound: there is none.
 func (r *Registry) API(ctx context.Context, resource string) (*API, error) {
-	return lookUp(ctx, r, KindAPI, resource, decode[API])
+	return lookUp(ctx, r, KindAPI, resource, decodeAPI)
 }
 
 // Scope finds a scope, a standard one where the tenant does not describe it. ErrNotFound: there is none.
