@@ -202,7 +202,7 @@ func (t *tenant) offer() discovery.Offer {
 	return discovery.Offer{
 		Issuer: t.Issuer, MTLSIssuer: t.MTLSIssuer, Grants: grant.Types(), AuthMethods: clients.Methods(),
 		AssertionAlgs: clients.AssertionAlgs(), SigningAlgs: t.algs(), Scopes: objects.StandardScopes(),
-		Claims: append([]string{"sub", "acr", "amr", "auth_time"}, claims...), ResponseModes: []string{"query"},
+		Claims: append([]string{"sub", "acr", "amr", "auth_time"}, claims...), ResponseModes: request.ResponseModes(),
 		Prompts: []string{"none", "login", "consent", "select_account"}, ACRValues: objects.ACRValues,
 	}
 }
@@ -289,7 +289,10 @@ func (t *tenant) noted(next http.Handler) http.Handler {
 func (t *tenant) authorize() *authorize.Endpoints {
 	return &authorize.Endpoints{
 		Issuer: t.Issuer, MTLSIssuer: t.MTLSIssuer, DB: t.db, Ring: t.app.Ring,
-		Checker: &request.Checker{Issuer: t.Issuer, Registry: t.registry},
+		Checker: &request.Checker{
+			Issuer: t.Issuer, Registry: t.registry, Now: t.app.Clock.Now, KeysOf: t.clients.KeysOf,
+			ObjectAt: (&fetch.Objects{Client: t.fetch.Client}).At, Signer: t.signing.Signer,
+		},
 		Clients: t.clients, Sessions: t.sessions, Keeper: t.keeper, Pages: t.pages, Nonces: t.nonces, Now: t.app.Clock.Now,
 		CodeLifetime: t.Lifetimes.Code, PushedLifetime: t.Lifetimes.PushedRequest,
 	}

@@ -64,6 +64,8 @@ type found struct {
 	auth   *request.Authorization
 	target *request.Target
 	pushed string // id of the row it came from
+	// afterForm: a form of ours was before, whose policy would block a redirect to the client.
+	afterForm bool
 }
 
 // find reads the request that parameters carry or point to. An error with a target belongs to the client.
@@ -74,7 +76,7 @@ func (e *Endpoints) find(r *http.Request, params url.Values) (*found, error) {
 	}
 	web.EventOf(r.Context()).SetClient(client.ID)
 	f := &found{client: client}
-	if handle, ok := strings.CutPrefix(params.Get("request_uri"), oauth.RequestURIPrefix); ok {
+	if handle, ok := strings.CutPrefix(params.Get("request_uri"), oauth.RequestURIPrefix); ok && !params.Has("request") {
 		return f, e.findPushed(r.Context(), f, handle)
 	}
 	f.auth, f.target, err = e.Checker.Check(r.Context(), client, params)
@@ -107,7 +109,7 @@ func (e *Endpoints) authorize(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return e.refuse(w, r, f, err)
 		}
-		return redirect(w, r, f.target.Code(code))
+		return e.answer(w, r, f, code, nil)
 	}
 	if err := e.Keeper.Begin(w, r, i); err != nil {
 		return e.refuse(w, r, f, err)
@@ -147,13 +149,12 @@ func (e *Endpoints) next(w http.ResponseWriter, r *http.Request) error {
 		e.Keeper.End(w, i)
 		return redirect(w, r, e.Keeper.AccountURL())
 	}
-	f := &found{auth: i.Request, pushed: i.Pushed}
+	f := &found{auth: i.Request, pushed: i.Pushed, afterForm: true}
 	if f.client, err = e.Checker.Client(r.Context(), i.Request.ClientID); err != nil {
 		return err
 	}
 	web.EventOf(r.Context()).SetClient(f.client.ID)
-	// The client may have lost this address since.
-	if f.target, err = e.Checker.CheckRedirect(f.client, i.Request.RedirectURI, i.Request.State); err != nil {
+	if err := e.findTarget(f); err != nil {
 		return err
 	}
 	step, s, refusal, err := e.decide(r, i, f.client)
@@ -173,12 +174,7 @@ func (e *Endpoints) next(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	e.Keeper.End(w, i)
-	address := f.target.Code(code)
-	if refusal != nil {
-		note(r, refusal)
-		address = f.target.Error(refusal)
-	}
-	return e.Pages.Leave(w, r, address, appName(f.client))
+	return e.answer(w, r, f, code, refusal)
 }
 
 func (e *Endpoints) decide(r *http.Request, i *flow.Interaction, client *objects.Client) (flow.Step, *store.Session, *oauth.Error, error) {
@@ -240,15 +236,30 @@ func (e *Endpoints) refuse(w http.ResponseWriter, r *http.Request, f *found, err
 	if !ok || f == nil || f.target == nil {
 		return err
 	}
-	note(r, visible)
-	return redirect(w, r, f.target.Error(visible))
+	return e.answer(w, r, f, "", visible)
 }
 
-// note records a refusal that leaves through the client, where no door sees it.
-func note(r *http.Request, refusal *oauth.Error) {
-	ev := web.EventOf(r.Context())
-	ev.Cause(refusal)
-	ev.SetCode(refusal.Code)
+// answer brings the client the refusal, or else the code, in the mode of its request.
+func (e *Endpoints) answer(w http.ResponseWriter, r *http.Request, f *found, code string, refusal *oauth.Error) error {
+	var a *request.Answer
+	var err error
+	if refusal != nil {
+		ev := web.EventOf(r.Context()) // no door sees what leaves through the client
+		ev.Cause(refusal)
+		ev.SetCode(refusal.Code)
+		a, err = f.target.Error(r.Context(), refusal)
+	} else {
+		a, err = f.target.Code(r.Context(), code)
+	}
+	switch {
+	case err != nil:
+		return err
+	case a.Form != nil:
+		return e.Pages.Post(w, r, a.URL, a.Form, appName(f.client))
+	case f.afterForm:
+		return e.Pages.Leave(w, r, a.URL, appName(f.client))
+	}
+	return redirect(w, r, a.URL)
 }
 
 func redirect(w http.ResponseWriter, r *http.Request, to string) error {
@@ -263,6 +274,12 @@ func appName(c *objects.Client) string {
 		return c.ClientName
 	}
 	return c.ID
+}
+
+// findTarget is where the answer to a checked request goes. The client may have lost this address since.
+func (e *Endpoints) findTarget(f *found) (err error) {
+	f.target, err = e.Checker.CheckRedirect(f.client, f.auth.RedirectURI, f.auth.State, f.auth.ResponseMode)
+	return err
 }
 
 // findPushed loads a pushed request for the client that pushed it (RFC 9126 §4).
@@ -289,6 +306,5 @@ func (e *Endpoints) findPushed(ctx context.Context, f *found, handle string) err
 	if err := json.Unmarshal(p.Params, f.auth); err != nil {
 		return fmt.Errorf("read pushed request: %w", err)
 	}
-	f.target, err = e.Checker.CheckRedirect(f.client, f.auth.RedirectURI, f.auth.State)
-	return err
+	return e.findTarget(f)
 }

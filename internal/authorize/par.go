@@ -63,11 +63,11 @@ func (e *Endpoints) checkPushed(ctx context.Context, client *objects.Client, for
 	if form.Has("request_uri") {
 		return nil, oauth.Refuse(oauth.InvalidRequest, "request_uri cannot be pushed (RFC 9126 §2.1)")
 	}
-	if err := bindToProof(form, proof); err != nil {
+	a, _, err := e.Checker.Check(ctx, client, form)
+	if err != nil {
 		return nil, err
 	}
-	a, _, err := e.Checker.Check(ctx, client, form)
-	return a, err
+	return a, bindToProof(a, proof)
 }
 
 // used is what a request uses up.
@@ -148,14 +148,14 @@ func (e *Endpoints) proof(w http.ResponseWriter, r *http.Request) (*dpop.Proof, 
 }
 
 // bindToProof makes the key of a proof that of the request (RFC 9449 §10.1).
-func bindToProof(form url.Values, p *dpop.Proof) error {
+func bindToProof(a *request.Authorization, p *dpop.Proof) error {
 	if p == nil {
 		return nil
 	}
-	if jkt := form.Get("dpop_jkt"); jkt != "" && jkt != p.Thumbprint {
+	if a.DPoPJKT != "" && a.DPoPJKT != p.Thumbprint {
 		return oauth.Refuse(oauth.InvalidDPoPProof, "dpop_jkt is not the key of the DPoP proof")
 	}
-	form.Set("dpop_jkt", p.Thumbprint)
+	a.DPoPJKT = p.Thumbprint
 	return nil
 }
 

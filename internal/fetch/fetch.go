@@ -128,7 +128,7 @@ func (c *Client) do(ctx context.Context, purpose, method, target, contentType st
 		return nil, nil, fmt.Errorf("%w: not a URL", ErrForbidden)
 	}
 	q.Header.Set("User-Agent", "holdfast")
-	q.Header.Set("Accept", "application/json")
+	q.Header.Set("Accept", "application/json, */*;q=0.5")
 	if contentType != "" {
 		q.Header.Set("Content-Type", contentType)
 	}

@@ -3,14 +3,11 @@ package request
 import (
 	"errors"
 	"fmt"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/audit"
 	"github.com/holdfast-iam/holdfast/internal/keys"
 	"github.com/holdfast-iam/holdfast/internal/store"
-	"github.com/holdfast-iam/holdfast/oauth"
 )
 
 // Completion is everything that turns a request into a code.
@@ -106,28 +103,4 @@ func (c *Completion) authorization() store.Authorization {
 		CodeChallenge: r.CodeChallenge, ACR: s.ACR, AMR: s.AMR, Scope: r.Scope, Resources: r.Resources,
 		AuthTime: s.AuthTime, DPoPJKT: r.DPoPJKT, Claims: r.Claims, Details: r.Details,
 	}
-}
-
-// Code is the address that brings the code to the client (RFC 6749 §4.1.2, RFC 9207 §2).
-func (t *Target) Code(code string) string { return t.with(url.Values{"code": {code}}) }
-
-// Error is the address that brings an error to the client (RFC 6749 §4.1.2.1, RFC 9207 §2).
-func (t *Target) Error(err *oauth.Error) string {
-	v := url.Values{"error": {string(err.Code)}}
-	if err.Detail != "" {
-		v.Set("error_description", err.Detail)
-	}
-	return t.with(v)
-}
-
-func (t *Target) with(v url.Values) string {
-	v.Set("iss", t.issuer)
-	if t.state != "" {
-		v.Set("state", t.state)
-	}
-	sep := "?"
-	if strings.Contains(t.uri, "?") {
-		sep = "&"
-	}
-	return t.uri + sep + v.Encode()
 }

@@ -10,13 +10,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/objects"
+	"github.com/holdfast-iam/holdfast/jose"
 	"github.com/holdfast-iam/holdfast/oauth"
 )
 
@@ -33,7 +34,7 @@ type Authorization struct {
 	MaxAge        *int64   `json:"m,omitempty"` // seconds
 	LoginHint     string   `json:"h,omitempty"`
 	DPoPJKT       string   `json:"j,omitempty"`
-	ResponseMode  string   `json:"y,omitempty"` // "" is query
+	ResponseMode  string   `json:"y,omitempty"`
 	ACRValues     []string `json:"v,omitempty"` // in order of preference
 	UILocales     []string `json:"g,omitempty"`
 	Display       string   `json:"d,omitempty"`
@@ -46,14 +47,21 @@ type Authorization struct {
 // Prompts says whether a value is among those of prompt.
 func (a *Authorization) Prompts(value string) bool { return slices.Contains(a.Prompt, value) }
 
-// Checker checks the requests of one issuer.
+// Checker checks the requests of one issuer, and makes the answers to them.
 type Checker struct {
 	Issuer   string
 	Registry *objects.Registry
+	Now      func() time.Time
+	// KeysOf are the registered keys of a client, with one of this kid if it has one; kid may be "".
+	KeysOf func(ctx context.Context, client *objects.Client, kid string) (jose.Set, error)
+	// ObjectAt reads the request object at an address; nil: there is no reading.
+	ObjectAt func(ctx context.Context, uri string) (string, error)
+	// Decrypt opens request objects that are encrypted to this issuer; nil: it has no keys for that.
+	Decrypt func(compact string) (*jose.Nested, error)
+	// Signer and Encrypter seal answers.
+	Signer    func(jose.Alg) (*jose.Signer, error)
+	Encrypter func(ctx context.Context, client *objects.Client, alg, enc string) (*jose.Encrypter, error)
 }
-
-// Target is where an answer may be sent. Only CheckRedirect makes one, so an unchecked redirect does not compile.
-type Target struct{ uri, state, issuer string }
 
 // bounds of parameters that travel on or are stored.
 const (
@@ -77,42 +85,14 @@ func (c *Checker) Client(ctx context.Context, id string) (*objects.Client, error
 	return client, nil
 }
 
-// CheckRedirect compares redirect_uri with those of the client: as whole strings (RFC 9700 §2.1), but for the port
-// of a loopback address of a native client (RFC 8252 §7.3).
-func (c *Checker) CheckRedirect(client *objects.Client, uri, state string) (*Target, error) {
-	if uri == "" {
-		return nil, oauth.Refuse(oauth.InvalidRequest, "redirect_uri is missing")
+// Check applies every rule to a request of this client. Once the target is certain it is returned with any error, which
+// then belongs there; before, an error belongs on a page (RFC 6749 §4.1.2.1).
+func (c *Checker) Check(ctx context.Context, client *objects.Client, outer url.Values) (*Authorization, *Target, error) {
+	params, unread := c.params(ctx, client, outer)
+	target, err := c.CheckRedirect(client, params.Get("redirect_uri"), clipState(params.Get("state")), params.Get("response_mode"))
+	if unread != nil {
+		return nil, target, unread
 	}
-	for _, registered := range client.RedirectURIs {
-		if uri == registered || client.ApplicationType == "native" && sameButPort(uri, registered) {
-			return &Target{uri: uri, state: state, issuer: c.Issuer}, nil
-		}
-	}
-	return nil, oauth.Refuse(oauth.InvalidRequest, "redirect_uri is not one of this application")
-}
-
-func sameButPort(uri, registered string) bool {
-	a, errA := url.Parse(uri)
-	b, errB := url.Parse(registered)
-	if errA != nil || errB != nil || a.Scheme != "http" || b.Scheme != "http" {
-		return false
-	}
-	ip, err := netip.ParseAddr(b.Hostname())
-	if err != nil || !ip.IsLoopback() || a.Hostname() != b.Hostname() {
-		return false
-	}
-	return strings.Replace(uri, a.Host, "", 1) == strings.Replace(registered, b.Host, "", 1)
-}
-
-// Check applies every rule to the parameters of a request of this client. Once the target is certain it is returned
-// with any error, which then belongs there; before, an error belongs on a page (RFC 6749 §4.1.2.1).
-func (c *Checker) Check(ctx context.Context, client *objects.Client, params url.Values) (*Authorization, *Target, error) {
-	if err := checkObjects(params); err != nil {
-		// The target of a request object would be inside it; the outer one may still be certain.
-		target, _ := c.CheckRedirect(client, params.Get("redirect_uri"), clipState(params.Get("state")))
-		return nil, target, err
-	}
-	target, err := c.CheckRedirect(client, params.Get("redirect_uri"), clipState(params.Get("state")))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -123,34 +103,13 @@ func (c *Checker) Check(ctx context.Context, client *objects.Client, params url.
 		Prompt: unique(strings.Fields(params.Get("prompt"))), DPoPJKT: params.Get("dpop_jkt"),
 	}
 	for _, check := range []func(*objects.Client, url.Values, *Authorization) error{
-		checkSigned, checkSizes, checkGrant, checkResponseType, checkResponseMode, checkPKCE, checkScope, checkResources, checkPrompt, checkMaxAge, checkJKT, checkClaims,
+		checkSizes, checkGrant, checkResponseType, checkResponseMode, checkPKCE, checkScope, checkResources, checkPrompt, checkMaxAge, checkJKT, checkClaims,
 	} {
 		if err := check(client, params, a); err != nil {
 			return nil, target, err
 		}
 	}
 	return a, target, nil
-}
-
-// checkObjects refuses request objects, which this issuer says it does not support (OIDC Core §6.1, §6.2).
-func checkObjects(params url.Values) error {
-	switch {
-	case params.Has("request"):
-		return oauth.Refuse(oauth.RequestNotSupported, "request objects are not supported")
-	case params.Has("request_uri"):
-		return oauth.Refuse(oauth.RequestURINotSupported, "only request_uri values of the pushed authorization request endpoint are supported")
-	case params.Has("registration"):
-		return oauth.Refuse(oauth.RegistrationNotSupported, "the registration parameter is not supported")
-	}
-	return nil
-}
-
-// RFC 9101 §10.5.
-func checkSigned(client *objects.Client, _ url.Values, _ *Authorization) error {
-	if client.RequireSignedRequest {
-		return oauth.Refuse(oauth.InvalidRequest, "this application must sign its requests (RFC 9101)")
-	}
-	return nil
 }
 
 func clipState(state string) string {
@@ -183,13 +142,6 @@ func checkResponseType(_ *objects.Client, params url.Values, _ *Authorization) e
 		return oauth.Refuse(oauth.InvalidRequest, "response_type is missing")
 	}
 	return oauth.Refuse(oauth.UnsupportedResponseType, "the only response_type is code")
-}
-
-func checkResponseMode(_ *objects.Client, params url.Values, _ *Authorization) error {
-	if mode := params.Get("response_mode"); mode != "" && mode != "query" {
-		return oauth.Refuse(oauth.InvalidRequest, "the only response_mode is query")
-	}
-	return nil
 }
 
 // RFC 7636 §4.3, with S256 as the only method (RFC 9700 §2.1.1).

@@ -60,6 +60,7 @@ func TestCheckNormalForm(t *testing.T) {
 	want := &request.Authorization{
 		ClientID: "app", RedirectURI: callback, Scope: []string{"openid", "read"}, Resources: []string{orders, "https://stock.example"},
 		State: "s t/&=", Nonce: "n", CodeChallenge: challenge, Prompt: []string{"login", "consent"}, MaxAge: &age, LoginHint: "alice", DPoPJKT: challenge,
+		ResponseMode: "query",
 	}
 	if d := cmp.Diff(want, a); d != "" {
 		t.Error(d)
@@ -96,8 +97,7 @@ func TestCheckRefusals(t *testing.T) {
 		{"RFC 6749 §3.1.1, no response_type", nil, []string{"response_type", ""}, oauth.InvalidRequest, false},
 		{"RFC 6749 §3.1.1, token", nil, []string{"response_type", "token"}, oauth.UnsupportedResponseType, false},
 		{"RFC 6749 §3.1.1, hybrid", nil, []string{"response_type", "code id_token"}, oauth.UnsupportedResponseType, false},
-		{"response_mode fragment", nil, []string{"response_mode", "fragment"}, oauth.InvalidRequest, false},
-		{"response_mode form_post", nil, []string{"response_mode", "form_post"}, oauth.InvalidRequest, false},
+		{"response_mode web_message", nil, []string{"response_mode", "web_message"}, oauth.InvalidRequest, false},
 		{"RFC 7636 §4.4.1, no challenge", nil, []string{"code_challenge", ""}, oauth.InvalidRequest, false},
 		{"RFC 7636 §4.3, plain", nil, []string{"code_challenge_method", "plain"}, oauth.InvalidRequest, false},
 		{"RFC 7636 §4.3, no method is plain", nil, []string{"code_challenge_method", ""}, oauth.InvalidRequest, false},
@@ -137,7 +137,7 @@ func TestCheckRefusals(t *testing.T) {
 				t.Fatalf("target %v", target)
 			}
 			if target != nil {
-				checkErrorAddress(t, target.Error(e), e, v.Get("state"))
+				checkErrorAddress(t, address(t, must(target.Error(t.Context(), e))), e, v.Get("state"))
 			}
 			for n := 1; n < len(c.pairs); n += 2 {
 				if value := c.pairs[n]; len(value) > 8 && strings.Contains(e.Detail, value) {
@@ -146,6 +146,22 @@ func TestCheckRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// address is where an answer leads that is no form.
+func address(t testing.TB, a *request.Answer) string {
+	t.Helper()
+	if a.Form != nil {
+		t.Fatalf("a form: %v", a)
+	}
+	return a.URL
 }
 
 // RFC 9207 §2: iss in every answer; RFC 6749 §4.1.2.1: state, if it was there.
@@ -172,11 +188,11 @@ func TestTargetCode(t *testing.T) {
 		"http://127.0.0.1:7/":        "http://127.0.0.1:7/?code=g.s&iss=https%3A%2F%2Flogin.example&state=s+t",
 	} {
 		c := client(func(c *objects.Client) { c.RedirectURIs = []string{uri} })
-		target, err := (&request.Checker{Issuer: issuer}).CheckRedirect(c, uri, "s t")
+		target, err := (&request.Checker{Issuer: issuer}).CheckRedirect(c, uri, "s t", "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := target.Code("g.s"); got != want {
+		if got := address(t, must(target.Code(t.Context(), "g.s"))); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
@@ -211,12 +227,12 @@ func TestRFC8252_7_3_LoopbackPort(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s %s for %s", c.kind, c.asked, c.registered), func(t *testing.T) {
 			cl := client(func(cl *objects.Client) { cl.ApplicationType, cl.RedirectURIs = c.kind, []string{c.registered} })
-			target, err := (&request.Checker{Issuer: issuer}).CheckRedirect(cl, c.asked, "")
+			target, err := (&request.Checker{Issuer: issuer}).CheckRedirect(cl, c.asked, "", "")
 			if (err == nil) != c.ok || (target != nil) != c.ok {
 				t.Fatalf("got %v, %v", target, err)
 			}
-			if c.ok && !strings.HasPrefix(target.Code("c"), c.asked) {
-				t.Errorf("leads to %s", target.Code("c"))
+			if c.ok && !strings.HasPrefix(address(t, must(target.Code(t.Context(), "c"))), c.asked) {
+				t.Error("leads elsewhere")
 			}
 		})
 	}
@@ -277,7 +293,7 @@ func FuzzCheck(f *testing.F) {
 		if target == nil {
 			return
 		}
-		u, err := url.Parse(target.Error(oauth.Refuse(oauth.InvalidRequest, "x")))
+		u, err := url.Parse(address(t, must(target.Error(t.Context(), oauth.Refuse(oauth.InvalidRequest, "x")))))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -159,7 +159,7 @@ func (p *Pages) Render(w http.ResponseWriter, r *http.Request, status int, page 
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	h.Set("Content-Security-Policy", policy(view))
-	h.Set("Referrer-Policy", "same-origin") // no-referrer would make the origin of form posts null
+	h.Set("Referrer-Policy", referrers(view))
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Permissions-Policy", "publickey-credentials-get=(self), publickey-credentials-create=(self)")
@@ -171,14 +171,27 @@ func (p *Pages) Render(w http.ResponseWriter, r *http.Request, status int, page 
 	return nil
 }
 
-// policy is the content security policy of a page: nothing but our own files, and the pictures a view needs.
+// policy is the content security policy of a page: nothing but our own files, the pictures a view needs, and the one
+// origin that its form is for.
 func policy(view any) string {
-	images := "'self' data:"
+	images, forms := "'self' data:", "'self'"
 	if v, ok := view.(imageOrigin); ok && isOrigin(v.ImageOrigin()) {
 		images += " " + v.ImageOrigin()
 	}
+	if v, ok := view.(formOrigin); ok {
+		forms = v.FormOrigin()
+	}
 	return "default-src 'none'; style-src 'self'; img-src " + images + "; script-src 'self'; connect-src 'self'; " +
-		"form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+		"form-action " + forms + "; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+}
+
+// referrers is the referrer policy of a page. With no-referrer a form post would say that its origin is null, and with
+// same-origin it does so at others, who may want to know that it is ours.
+func referrers(view any) string {
+	if _, ok := view.(formOrigin); ok {
+		return "strict-origin"
+	}
+	return "same-origin"
 }
 
 // isOrigin says whether s is a scheme and a host and cannot bring in a directive of its own.
