@@ -34,6 +34,7 @@ var combinations = []fapi{
 	{"private_key_jwt and certificate", "fapi2", "private_key_jwt", false, true, false, "tls_client_certificate_bound_access_tokens"},
 	{"certificate and DPoP", "fapi2", "tls_client_auth", true, true, false, "dpop_bound_access_tokens"},
 	{"certificate alone", "fapi2", "tls_client_auth", false, true, false, "tls_client_certificate_bound_access_tokens"},
+	{"message signing", "fapi2-message-signing", "private_key_jwt", true, false, true, "dpop_bound_access_tokens"},
 }
 
 // TestNode runs each client in each combination against one landscape.

@@ -203,6 +203,7 @@ func (t *tenant) offer() discovery.Offer {
 		Issuer: t.Issuer, MTLSIssuer: t.MTLSIssuer, Grants: grant.Types(), AuthMethods: clients.Methods(),
 		AssertionAlgs: clients.AssertionAlgs(), SigningAlgs: t.algs(), Scopes: objects.StandardScopes(),
 		Claims: append([]string{"sub", "acr", "amr", "auth_time"}, claims...), ResponseModes: request.ResponseModes(),
+		ObjectAlgs: objects.SignatureAlgs(),
 		Prompts: []string{"none", "login", "consent", "select_account"}, ACRValues: objects.ACRValues,
 	}
 }

@@ -21,7 +21,9 @@ func offer() discovery.Offer {
 		Issuer: "https://login.example/acme", MTLSIssuer: "https://mtls.login.example/acme",
 		Grants: []string{"authorization_code", "refresh_token"}, AuthMethods: []string{"private_key_jwt", "tls_client_auth", "none"},
 		AssertionAlgs: []string{"ES256"}, SigningAlgs: []jose.Alg{jose.ES256, jose.RS256},
-		Scopes: []string{"openid"}, Claims: []string{"sub", "email"}, ResponseModes: []string{"query"},
+		Scopes: []string{"openid"}, Claims: []string{"sub", "email"}, ResponseModes: []string{"query", "jwt"},
+		ObjectAlgs: []jose.Alg{jose.ES256, jose.PS256}, ObjectKeyAlgs: []jose.KeyAlg{jose.ECDHES}, ObjectEncs: []jose.ContentAlg{jose.A256GCM},
+		AnswerKeyAlgs: []jose.KeyAlg{jose.RSAOAEP256}, AnswerEncs: []jose.ContentAlg{jose.A128GCM},
 		Prompts: []string{"none", "login"}, ACRValues: []string{"phr"},
 	}
 }
@@ -101,7 +103,7 @@ func TestRFC8414_2_Metadata(t *testing.T) {
 		"userinfo_endpoint": base + "/userinfo", "revocation_endpoint": base + "/revoke", "introspection_endpoint": base + "/introspect",
 		"pushed_authorization_request_endpoint": base + "/par", "end_session_endpoint": base + "/end-session",
 		"scopes_supported": list("openid"), "claims_supported": list("sub", "email"), "response_types_supported": list("code"),
-		"response_modes_supported": list("query"), "grant_types_supported": list("authorization_code", "refresh_token"),
+		"response_modes_supported": list("query", "jwt"), "grant_types_supported": list("authorization_code", "refresh_token"),
 		"acr_values_supported": list("phr"), "subject_types_supported": list("public", "pairwise"), "prompt_values_supported": list("none", "login"),
 		"id_token_signing_alg_values_supported":            list("ES256", "RS256"),
 		"token_endpoint_auth_methods_supported":            list("private_key_jwt", "tls_client_auth", "none"),
@@ -111,7 +113,11 @@ func TestRFC8414_2_Metadata(t *testing.T) {
 		"introspection_endpoint_auth_signing_alg_values_supported": list("ES256"),
 		"code_challenge_methods_supported":                         list("S256"), "dpop_signing_alg_values_supported": list("ES256", "EdDSA", "PS256"),
 		"tls_client_certificate_bound_access_tokens": true, "authorization_response_iss_parameter_supported": true,
-		"claims_parameter_supported": false, "request_parameter_supported": false, "request_uri_parameter_supported": false,
+		"claims_parameter_supported": false, "request_parameter_supported": true, "request_uri_parameter_supported": true,
+		"require_request_uri_registration":            true,
+		"request_object_signing_alg_values_supported": list("ES256", "PS256"), "request_object_encryption_alg_values_supported": list("ECDH-ES"),
+		"request_object_encryption_enc_values_supported": list("A256GCM"), "authorization_signing_alg_values_supported": list("ES256", "RS256"),
+		"authorization_encryption_alg_values_supported": list("RSA-OAEP-256"), "authorization_encryption_enc_values_supported": list("A128GCM"),
 		"mtls_endpoint_aliases": map[string]any{
 			"token_endpoint": alias + "/token", "revocation_endpoint": alias + "/revoke", "introspection_endpoint": alias + "/introspect",
 			"userinfo_endpoint": alias + "/userinfo", "pushed_authorization_request_endpoint": alias + "/par",
@@ -134,6 +140,9 @@ func TestMetadataSaysOnlyWhatIsOn(t *testing.T) {
 	}
 	if m.AuthorizationEndpoint != "" || m.PushedAuthorizationRequestEndpoint != "" || len(m.ResponseTypesSupported) != 0 || m.CodeChallengeMethodsSupported != nil {
 		t.Error("an authorization endpoint without a grant that needs one")
+	}
+	if m.RequestParameterSupported || m.RequestURIParameterSupported || m.RequestObjectSigningAlgs != nil || m.AuthorizationSigningAlgs != nil {
+		t.Error("requests and answers without an authorization endpoint")
 	}
 	if m.TokenEndpointAuthSigningAlgs != nil {
 		t.Error("algorithms of assertions that are not taken")

@@ -19,9 +19,13 @@ type Offer struct {
 	Scopes        []string   // standard ones and those meant to be known
 	Claims        []string   // that userinfo may answer
 	ResponseModes []string   // of the authorization endpoint
-	Prompts       []string
-	ACRValues     []string
-	PushedOnly    bool // every authorization request must be pushed (RFC 9126 §5)
+	ObjectAlgs    []jose.Alg // that request objects may be signed with
+	// By which request objects may be encrypted to us, and answers to clients; none: they may not.
+	ObjectKeyAlgs, AnswerKeyAlgs []jose.KeyAlg
+	ObjectEncs, AnswerEncs       []jose.ContentAlg
+	Prompts                      []string
+	ACRValues                    []string
+	PushedOnly                   bool // every authorization request must be pushed (RFC 9126 §5)
 }
 
 // Metadata is the document of RFC 8414 §2 and OpenID Connect Discovery §3.
@@ -66,8 +70,7 @@ func (o Offer) addClientAuthentication(m *oauth.ServerMetadata) {
 	}
 }
 
-// addAuthorization lists what the authorization endpoint does. Request objects are not among it, and for request_uri
-// the absence of the member would say that they are (OpenID Connect Discovery §3).
+// addAuthorization lists what the authorization endpoint does.
 func (o Offer) addAuthorization(m *oauth.ServerMetadata, at func(string) string) {
 	m.AuthorizationEndpoint = at("/authorize")
 	m.PushedAuthorizationRequestEndpoint = at("/par")
@@ -79,6 +82,23 @@ func (o Offer) addAuthorization(m *oauth.ServerMetadata, at func(string) string)
 	m.CodeChallengeMethodsSupported = []string{"S256"}
 	m.AuthorizationResponseIssParameter = true
 	m.RequirePushedAuthorizationRequests = o.PushedOnly
+	o.addRequestObjects(m)
+	o.addAnswers(m)
+}
+
+// addRequestObjects lists what is taken by request, and by request_uri where that is registered (RFC 9101 §10.5, OpenID
+// Connect Discovery §3).
+func (o Offer) addRequestObjects(m *oauth.ServerMetadata) {
+	m.RequestParameterSupported = true
+	m.RequestURIParameterSupported, m.RequireRequestURIRegistration = true, true
+	m.RequestObjectSigningAlgs = names(o.ObjectAlgs)
+	m.RequestObjectEncryptionAlgs, m.RequestObjectEncryptionEncs = names(o.ObjectKeyAlgs), names(o.ObjectEncs)
+}
+
+// addAnswers lists what authorization responses are signed and encrypted with (JARM §4).
+func (o Offer) addAnswers(m *oauth.ServerMetadata) {
+	m.AuthorizationSigningAlgs = names(o.SigningAlgs)
+	m.AuthorizationEncryptionAlgs, m.AuthorizationEncryptionEncs = names(o.AnswerKeyAlgs), names(o.AnswerEncs)
 }
 
 // aliases are the endpoints at which clients may show a certificate (RFC 8705 §5).
@@ -94,7 +114,7 @@ func (o Offer) aliases(m *oauth.ServerMetadata) *oauth.MTLSEndpointAlias {
 	return a
 }
 
-func names(algs []jose.Alg) []string {
+func names[A ~string](algs []A) []string {
 	out := make([]string, len(algs))
 	for i, a := range algs {
 		out[i] = string(a)

@@ -59,6 +59,19 @@ func (c *Client) rules() *rules {
 // Algs are the algorithms that may sign anything from the client or for it, the default first.
 func (c *Client) Algs() []jose.Alg { return c.rules().algs }
 
+// SignatureAlgs are the algorithms that clients of one profile or another may sign with.
+func SignatureAlgs() []jose.Alg {
+	var algs []jose.Alg
+	for _, r := range profiles {
+		for _, a := range r.algs {
+			if !slices.Contains(algs, a) {
+				algs = append(algs, a)
+			}
+		}
+	}
+	return algs
+}
+
 // IDTokenAlg is what its ID tokens are signed with.
 func (c *Client) IDTokenAlg() jose.Alg {
 	if c.IDTokenSignedAlg != "" {
