@@ -123,7 +123,7 @@ func (t *tenant) openKeys(ctx context.Context) (err error) {
 	}
 	l := t.Lifetimes
 	t.minter, err = tokens.New(ctx, tokens.Config{
-		Issuer: t.Issuer, DB: t.db, Ring: t.app.Ring, Signing: t.signing, Feed: t.app.feed, Now: t.app.Clock.Now,
+		Issuer: t.Issuer, DB: t.db, Ring: t.app.Ring, Signing: t.signing, Registry: t.registry, Feed: t.app.feed, Now: t.app.Clock.Now,
 		AccessAlg: t.algs()[0],
 		Lifetimes: tokens.Lifetimes{
 			Access: l.AccessToken, IDToken: l.IDToken, RefreshIdle: l.RefreshIdle, RefreshAbsolute: l.RefreshAbsolute,
@@ -155,6 +155,7 @@ func (t *tenant) openClients() error {
 		return err
 	}
 	t.clients.Roots = roots
+	t.minter.Encrypter = t.clients.Encrypter
 	return nil
 }
 

@@ -144,7 +144,7 @@ func (r *rig) startIssuer(t testing.TB, root *store.DB) {
 	}
 	r.feed = feed.New(root, r.now)
 	var err error
-	r.minter, err = tokens.New(t.Context(), tokens.Config{Issuer: issuerURL, DB: r.db, Ring: r.ring, Signing: r.signing, Feed: r.feed, Now: r.now})
+	r.minter, err = tokens.New(t.Context(), tokens.Config{Issuer: issuerURL, DB: r.db, Ring: r.ring, Signing: r.signing, Registry: objects.New(r.db), Feed: r.feed, Now: r.now})
 	if err != nil {
 		t.Fatal(err)
 	}

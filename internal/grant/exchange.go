@@ -59,7 +59,7 @@ func (e *Endpoints) planExchange(ctx context.Context, a *attempt) (*issue, error
 	if err := e.checkExchanger(ctx, a, from); err != nil {
 		return nil, err
 	}
-	account, err := e.checkAlive(ctx, from)
+	alive, err := e.checkAlive(ctx, from)
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +71,9 @@ func (e *Endpoints) planExchange(ctx context.Context, a *attempt) (*issue, error
 	if err != nil {
 		return nil, err
 	}
-	return &issue{scope: scope, account: account, kind: oauth.TokenTypeAccess, access: e.Tokens.Exchange(tokens.Exchange{
+	return &issue{scope: scope, account: alive.account.ID, kind: oauth.TokenTypeAccess, access: e.Tokens.Exchange(tokens.Exchange{
 		From: from, API: api, Actor: a.client.ID, Scope: scope, Binding: a.binding, IssuedAt: a.now,
+		Client: alive.client, Grant: &alive.grant, Account: &alive.account, Mappings: a.claims.mappings,
 	})}, a.checkBearer(api)
 }
 
@@ -116,41 +117,46 @@ func (e *Endpoints) checkExchanger(ctx context.Context, a *attempt, from *tokens
 	return badSubject("no API of its audience lets this client exchange")
 }
 
+// origin is what a token came from. Grant and account are zero for a client of its own.
+type origin struct {
+	client  *objects.Client
+	grant   store.Grant
+	account store.Account
+}
+
 // checkAlive asks the database whether what the token came from still is: client, grant, person, session. The feed knows
 // all that, but within a moment only, and what is issued here is younger than what it may be about to tell.
-func (e *Endpoints) checkAlive(ctx context.Context, from *tokens.Claims) (account string, err error) {
-	switch _, err := e.Registry.Client(ctx, from.ClientID); {
+func (e *Endpoints) checkAlive(ctx context.Context, from *tokens.Claims) (*origin, error) {
+	client, err := e.Registry.Client(ctx, from.ClientID)
+	switch {
 	case errors.Is(err, objects.ErrNotFound):
-		return "", badSubject("its client is gone")
+		return nil, badSubject("its client is gone")
 	case err != nil:
-		return "", fmt.Errorf("load client of subject: %w", err)
+		return nil, fmt.Errorf("load client of subject: %w", err)
 	}
+	o := &origin{client: client}
 	if from.GrantID == "" {
-		return "", nil
+		return o, nil
 	}
-	err = e.DB.Read(ctx, func(tx *store.Tx) error {
-		account = ""
-		g, err := tx.Grant(from.GrantID)
-		if err != nil {
+	err = e.DB.Read(ctx, func(tx *store.Tx) (err error) {
+		if o.grant, err = tx.Grant(from.GrantID); err != nil {
 			return err
 		}
-		p, err := tx.Account(g.Auth.AccountID)
-		if err != nil {
+		if o.account, err = tx.Account(o.grant.Auth.AccountID); err != nil {
 			return err
 		}
-		if !g.RevokedAt.IsZero() || p.Disabled {
+		if !o.grant.RevokedAt.IsZero() || o.account.Disabled {
 			return store.ErrNotFound
 		}
-		account = p.ID
 		return e.checkSessionAlive(tx, from.SessionID)
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		return "", badSubject("grant, person or session is over")
+		return nil, badSubject("grant, person or session is over")
 	}
 	if err != nil {
-		return "", fmt.Errorf("load grant of subject: %w", err)
+		return nil, fmt.Errorf("load grant of subject: %w", err)
 	}
-	return account, nil
+	return o, nil
 }
 
 // checkSessionAlive looks for a session that somebody has ended. One that was purged had ended by itself.

@@ -72,6 +72,7 @@ type attempt struct {
 	proof   *dpop.Proof // nil: no DPoP header
 	binding oauth.Confirmation
 	apis    []*objects.API // those the client may ask for
+	claims  claims
 }
 
 // token is the pipeline.
@@ -90,7 +91,7 @@ func (e *Endpoints) token(ctx context.Context, q *request) (*oauth.TokenResponse
 		return nil, err
 	}
 	q.event.SetSubject(i.account)
-	answer, err := e.mint(a, i)
+	answer, err := e.mint(ctx, a, i)
 	if err == nil && a.grant.plan != nil {
 		e.observe(a, i)
 	}
@@ -108,7 +109,10 @@ func (e *Endpoints) check(ctx context.Context, a *attempt) error {
 	if err := a.bind(); err != nil {
 		return err
 	}
-	return e.loadAPIs(ctx, a)
+	if err := e.loadAPIs(ctx, a); err != nil {
+		return err
+	}
+	return e.loadClaims(ctx, a)
 }
 
 // checkGrant asks whether the grant exists and whether the client may use it (RFC 6749 §5.2).

@@ -137,14 +137,14 @@ func (i *installation) add(t testing.TB, name, issuer, mtls string, l tokens.Lif
 	if err := n.signing.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	registry := objects.New(n.db)
 	var err error
 	n.minter, err = tokens.New(t.Context(), tokens.Config{
-		Issuer: issuer, DB: n.db, Ring: i.ring, Signing: n.signing, Feed: i.feed, Now: i.now, Lifetimes: l,
+		Issuer: issuer, DB: n.db, Ring: i.ring, Signing: n.signing, Registry: registry, Feed: i.feed, Now: i.now, Lifetimes: l,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	registry := objects.New(n.db)
 	n.clients = &clients.Authenticator{
 		Issuer: issuer, Registry: registry, Ring: i.ring, Now: i.now, Failures: &limit.Failures{DB: n.db, Now: i.now},
 	}

@@ -1,6 +1,7 @@
 package grant
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,7 +25,7 @@ type issue struct {
 
 // person is who stands behind a grant at the time of the request.
 type person struct {
-	account string
+	account store.Account
 	subject string // as the client knows them
 	omitSID bool   // the session may be over
 }
@@ -39,7 +40,7 @@ func (e *Endpoints) loadPerson(tx *store.Tx, a *attempt, g *store.Grant) (*perso
 	if err != nil {
 		return nil, fmt.Errorf("load account: %w", err)
 	}
-	p := &person{account: account.ID, subject: e.Tokens.Subject(a.client, account.ID)}
+	p := &person{account: account, subject: e.Tokens.Subject(a.client, account.ID)}
 	if g.Auth.SessionID == "" || slices.Contains(g.Auth.Scope, oauth.ScopeOfflineAccess) {
 		return p, nil
 	}
@@ -55,12 +56,15 @@ func (e *Endpoints) loadPerson(tx *store.Tx, a *attempt, g *store.Grant) (*perso
 
 // issueFor plans the tokens of a grant with a person.
 func (e *Endpoints) issueFor(a *attempt, g *store.Grant, t target, p *person) *issue {
-	i := &issue{scope: t.scope, account: p.account, access: e.Tokens.Access(tokens.Plan{
+	i := &issue{scope: t.scope, account: p.account.ID, access: e.Tokens.Access(tokens.Plan{
 		Client: a.client, API: t.api, Subject: p.subject, Scope: t.scope, Binding: a.binding,
-		Grant: g, OmitSID: p.omitSID, IssuedAt: a.now,
+		Grant: g, Account: &p.account, Mappings: a.claims.mappings, OmitSID: p.omitSID, IssuedAt: a.now,
 	})}
 	if slices.Contains(t.scope, oauth.ScopeOpenID) {
-		i.id = &tokens.IDPlan{Client: a.client, Grant: g, Subject: p.subject, OmitSID: p.omitSID, IssuedAt: a.now}
+		i.id = &tokens.IDPlan{
+			Client: a.client, Grant: g, Account: &p.account, Mappings: a.claims.mappings, Encrypter: a.claims.encrypter,
+			Subject: p.subject, OmitSID: p.omitSID, IssuedAt: a.now,
+		}
 	}
 	return i
 }
@@ -107,7 +111,7 @@ func reason(refusal *oauth.Error) string {
 }
 
 // mint signs, after the write, and makes the answer (RFC 6749 §5.1, OpenID Connect Core §3.1.3.3).
-func (e *Endpoints) mint(a *attempt, i *issue) (*oauth.TokenResponse, error) {
+func (e *Endpoints) mint(ctx context.Context, a *attempt, i *issue) (*oauth.TokenResponse, error) {
 	access, err := e.Tokens.Mint(i.access)
 	if err != nil {
 		return nil, err
@@ -121,7 +125,7 @@ func (e *Endpoints) mint(a *attempt, i *issue) (*oauth.TokenResponse, error) {
 	}
 	if i.id != nil {
 		i.id.Access = access
-		if answer.IDToken, err = e.Tokens.IDToken(*i.id); err != nil {
+		if answer.IDToken, err = e.Tokens.IDToken(ctx, *i.id); err != nil {
 			return nil, err
 		}
 	}

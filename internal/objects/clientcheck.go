@@ -20,6 +20,7 @@ var clientChecks = []func(*preparation, *Client){
 	checkSecrets,       // RFC 6749 §2.3.1
 	checkBinding,       // OAuth 2.1 §4.3.1, RFC 9449 §5.2, RFC 8705 §3.4
 	checkAlgs,          // OIDC Registration §2
+	checkAnswers,       // OIDC Registration §2
 	checkPairwise,      // OIDC Core §8.1
 	checkLinks,         // OIDC Registration §2
 	checkTargets,       // RFC 8707 §2
@@ -117,7 +118,7 @@ func checkKeys(p *preparation, c *Client) {
 	switch {
 	case err != nil:
 		p.report("jwks", "is not a set of public keys", "give {\"keys\": […]} with public JWKs only; a private key that was here is compromised")
-	case len(set.Keys) == 0:
+	case len(set.Keys) == 0 && (len(set.Encryption) == 0 || c.mayUse(oauth.AuthPrivateKeyJWT, oauth.AuthSelfSignedTLS)):
 		p.report("jwks", "has no key that can be used", "give a P-256, Ed25519 or RSA key (2048 bits or more) for signatures")
 	case c.mayUse(oauth.AuthPrivateKeyJWT) && jose.Alg(c.TokenAuthSigningAlg).Supported():
 		fits := func(k jose.Key) bool { return k.Fits(jose.Alg(c.TokenAuthSigningAlg)) }
@@ -136,7 +137,6 @@ func checkBinding(p *preparation, c *Client) {
 }
 
 func checkAlgs(p *preparation, c *Client) {
-	p.checkAlg("id_token_signed_response_alg", c.IDTokenSignedAlg, c)
 	checkAssertionAlg(p, c)
 	if c.DefaultMaxAge != nil && *c.DefaultMaxAge < 0 {
 		p.report("default_max_age", "is negative", "write seconds")
@@ -197,9 +197,6 @@ func checkNotOfferedYet(p *preparation, c *Client) {
 		member string
 		asked  bool
 	}{
-		{"id_token_encrypted_response_alg", c.IDTokenEncryptedAlg != ""},
-		{"userinfo_encrypted_response_alg", c.UserinfoEncryptedAlg != ""},
-		{"userinfo_signed_response_alg", c.UserinfoSignedAlg != ""},
 		{"authorization_signed_response_alg", c.AuthorizationSignedAlg != ""},
 		{"authorization_encrypted_response_alg", c.AuthorizationEncAlg != ""},
 		{"introspection_signed_response_alg", c.IntrospectionSignedAlg != ""},

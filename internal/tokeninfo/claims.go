@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/holdfast-iam/holdfast/internal/objects"
@@ -18,41 +16,29 @@ import (
 
 var errOver = oauth.Refuse(oauth.InvalidToken, "the access token is not valid")
 
-// claims gathers what the token entitles its holder to: sub and the claims of its scopes (OpenID Connect Core §5.4).
-func (e *Endpoints) claims(ctx context.Context, c *tokens.Claims) (map[string]json.RawMessage, error) {
-	account, err := e.load(ctx, c.GrantID)
+// userinfo finds who the token is of and whose it is, and gathers what the one is told about the other.
+func (e *Endpoints) userinfo(ctx context.Context, c *tokens.Claims) (*objects.Client, map[string]json.RawMessage, error) {
+	client, err := e.Registry.Client(ctx, c.ClientID)
+	if errors.Is(err, objects.ErrNotFound) {
+		return nil, nil, errOver
+	}
 	if err != nil {
-		return nil, err
+		return nil, nil, fmt.Errorf("load client: %w", err)
 	}
-	web.EventOf(ctx).SetSubject(account.ID)
-	var names []string
-	for name := range strings.SplitSeq(c.Scope, " ") {
-		scope, err := e.Registry.Scope(ctx, name)
-		if errors.Is(err, objects.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("load scope: %w", err)
-		}
-		names = append(names, scope.Claims...)
+	p := tokens.UserinfoPlan{Client: client, Subject: c.Subject, Scope: strings.Fields(c.Scope)}
+	if p.Grant, p.Account, err = e.load(ctx, c.GrantID); err != nil {
+		return nil, nil, err
 	}
-	claims, err := personal(account.Claims, names)
-	if err != nil {
-		return nil, err
-	}
-	if _, said := claims["updated_at"]; !said && slices.Contains(names, "updated_at") && !account.UpdatedAt.IsZero() { // which the account itself knows (OpenID Connect Core §5.1)
-		claims["updated_at"] = strconv.AppendInt(nil, account.UpdatedAt.Unix(), 10)
-	}
-	if claims["sub"], err = json.Marshal(c.Subject); err != nil {
-		return nil, fmt.Errorf("encode subject: %w", err)
-	}
-	return claims, nil
+	web.EventOf(ctx).SetSubject(p.Account.ID)
+	claims, err := e.Tokens.Userinfo(ctx, p)
+	return client, claims, err
 }
 
 // load finds the person behind a grant, which may have ended since the token was issued.
-func (e *Endpoints) load(ctx context.Context, grantID string) (a store.Account, err error) {
+func (e *Endpoints) load(ctx context.Context, grantID string) (*store.Grant, *store.Account, error) {
 	var g store.Grant
-	err = e.DB.Read(ctx, func(tx *store.Tx) error {
+	var a store.Account
+	err := e.DB.Read(ctx, func(tx *store.Tx) (err error) {
 		if g, err = tx.Grant(grantID); err != nil {
 			return err
 		}
@@ -61,34 +47,9 @@ func (e *Endpoints) load(ctx context.Context, grantID string) (a store.Account, 
 	})
 	switch {
 	case errors.Is(err, store.ErrNotFound), err == nil && (a.Disabled || !g.RevokedAt.IsZero()):
-		return a, errOver
+		return nil, nil, errOver
 	case err != nil:
-		return a, fmt.Errorf("load person: %w", err)
+		return nil, nil, fmt.Errorf("load person: %w", err)
 	}
-	return a, nil
-}
-
-// protocol are the claims that say who issued what to whom and when. They never come from an account.
-var protocol = map[string]bool{
-	"iss": true, "sub": true, "aud": true, "exp": true, "nbf": true, "iat": true, "jti": true, "nonce": true, "azp": true,
-	"auth_time": true, "acr": true, "amr": true, "sid": true, "at_hash": true, "cnf": true, "client_id": true, "scope": true,
-}
-
-// personal picks the named claims of an account, each with the JSON type it is stored with. What the account does not
-// say, or says as null, is left out (OpenID Connect Core §5.3.2).
-func personal(account json.RawMessage, names []string) (map[string]json.RawMessage, error) {
-	picked := make(map[string]json.RawMessage, len(names)+1)
-	if len(account) == 0 || len(names) == 0 {
-		return picked, nil
-	}
-	var all map[string]json.RawMessage
-	if err := json.Unmarshal(account, &all); err != nil {
-		return nil, fmt.Errorf("read claims of account: %w", err)
-	}
-	for _, name := range names {
-		if v, ok := all[name]; ok && !protocol[name] && string(v) != "null" {
-			picked[name] = v
-		}
-	}
-	return picked, nil
+	return &g, &a, nil
 }

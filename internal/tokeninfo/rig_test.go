@@ -120,7 +120,7 @@ func (r *rig) add(t testing.TB, name string, ring *keys.Ring) *issuer {
 	if err := signing.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	i.minter = must(tokens.New(t.Context(), tokens.Config{Issuer: i.url, DB: i.db, Ring: ring, Signing: signing, Feed: r.feed, Now: r.now}))
+	i.minter = must(tokens.New(t.Context(), tokens.Config{Issuer: i.url, DB: i.db, Ring: ring, Signing: signing, Registry: i.registry, Feed: r.feed, Now: r.now}))
 	i.nonces = dpop.NewNonces([]byte(name + "-nonces-0123456789-0123456789"))
 	i.key = must(jose.NewSigner(must(jose.GenerateKey(jose.ES256))))
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))

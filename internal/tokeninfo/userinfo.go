@@ -2,9 +2,9 @@ package tokeninfo
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -24,15 +24,34 @@ func (e *Endpoints) serveUserinfo(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	claims, err := e.userinfo(r.Context(), p)
+	c, err := e.accept(r.Context(), p)
 	if err != nil {
 		return err
+	}
+	client, claims, err := e.userinfo(r.Context(), c)
+	if err != nil {
+		return err
+	}
+	sealed, err := e.Tokens.SealUserinfo(r.Context(), client, claims)
+	switch {
+	case err != nil:
+		return err
+	case sealed != "":
+		writeJWT(w, sealed)
+		return nil
 	}
 	return web.WriteJSON(w, http.StatusOK, claims)
 }
 
-// userinfo accepts the token and gathers the claims.
-func (e *Endpoints) userinfo(ctx context.Context, p *presented) (map[string]json.RawMessage, error) {
+// writeJWT answers with what was signed or encrypted (OpenID Connect Core §5.3.2).
+func writeJWT(w http.ResponseWriter, compact string) {
+	web.NoStore(w.Header())
+	w.Header().Set("Content-Type", "application/jwt")
+	_, _ = io.WriteString(w, compact) // a caller that has gone cannot be told
+}
+
+// accept takes the token, or says what is wrong with it.
+func (e *Endpoints) accept(ctx context.Context, p *presented) (*tokens.Claims, error) {
 	c, err := e.Tokens.Inspect(ctx, p.token)
 	if errors.Is(err, tokens.ErrInactive) {
 		return nil, oauth.Refuse(oauth.InvalidToken, "the access token is not valid")
@@ -50,7 +69,7 @@ func (e *Endpoints) userinfo(ctx context.Context, p *presented) (map[string]json
 	case !c.IsFor(e.Issuer):
 		return nil, oauth.Refuse(oauth.InvalidToken, "the access token is not for this resource")
 	}
-	return e.claims(ctx, c)
+	return c, nil
 }
 
 // presented is an access token as it came, with what proves that the caller may use it.

@@ -1,7 +1,6 @@
 package tokens
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -21,7 +20,9 @@ type Plan struct {
 	Scope    []string
 	Binding  oauth.Confirmation // zero: a bearer token
 	Grant    *store.Grant       // nil: no person behind it
-	OmitSID  bool               // the token outlives the browser session it came from
+	Account  *store.Account     // of the grant, for mapped claims
+	Mappings *objects.ClaimMappings
+	OmitSID  bool // the token outlives the browser session it came from
 	IssuedAt time.Time
 }
 
@@ -57,6 +58,9 @@ func (m *Minter) Access(p Plan) *Access {
 		}
 	}
 	c.ExpiresAt = ends.Unix()
+	if has(p.Mappings) {
+		c.Mapped = mapped(p.Mappings, objects.IntoAccessToken, p.API, factsOf(p.Client, p.Grant, p.Account))
+	}
 	if opaque(p) {
 		a.secret = keys.NewSecret()
 	}
@@ -125,9 +129,9 @@ func (m *Minter) Add(tx *store.Tx, a *Access) error {
 	if !a.Stored() {
 		return nil
 	}
-	body, err := json.Marshal(&a.Claims)
+	body, err := a.Claims.JSON()
 	if err != nil {
-		return fmt.Errorf("encode claims: %w", err)
+		return err
 	}
 	return tx.AddAccessToken(store.AccessToken{
 		ID: a.handleID(), SecretHash: m.Ring.Hash(a.secret.Reveal()), GrantID: a.Claims.GrantID, ClientID: a.Claims.ClientID,
@@ -152,7 +156,11 @@ func (m *Minter) Mint(a *Access) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find signing key: %w", err)
 	}
-	token, err := s.Sign(typAccess, &a.Claims)
+	body, err := a.Claims.body()
+	if err != nil {
+		return "", err
+	}
+	token, err := s.Sign(typAccess, body)
 	if err != nil {
 		return "", fmt.Errorf("sign access token: %w", err)
 	}

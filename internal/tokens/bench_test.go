@@ -86,7 +86,7 @@ func BenchmarkMintIDToken(b *testing.B) {
 	sign, _ := bareES256()
 	bare := floor(b, sign)
 	over(b, bare, func() {
-		if _, err := r.minter.IDToken(p); err != nil {
+		if _, err := r.minter.IDToken(b.Context(), p); err != nil {
 			b.Fatal(err)
 		}
 	})

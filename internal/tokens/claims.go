@@ -1,6 +1,8 @@
 package tokens
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -27,6 +29,43 @@ type Claims struct {
 	AuthTime     int64               `json:"auth_time,omitempty"`
 	ACR          string              `json:"acr,omitempty"`
 	AMR          []string            `json:"amr,omitempty"`
+	// Mapped are the claims that mappings have made, by name. None of the above is among them.
+	Mapped map[string]json.RawMessage `json:"-"`
+}
+
+// body is what becomes JSON of the claims. Most tokens have none that are mapped, and take no detour.
+func (c *Claims) body() (any, error) {
+	if len(c.Mapped) == 0 {
+		return c, nil
+	}
+	return c.JSON()
+}
+
+// JSON writes all claims, the mapped ones among the others.
+func (c *Claims) JSON() (json.RawMessage, error) {
+	own, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("encode claims: %w", err)
+	}
+	if len(c.Mapped) == 0 {
+		return own, nil
+	}
+	mapped, err := json.Marshal(c.Mapped)
+	if err != nil {
+		return nil, fmt.Errorf("encode mapped claims: %w", err)
+	}
+	return slices.Concat(own[:len(own)-1], []byte(","), mapped[1:]), nil
+}
+
+// written is how claims are read back: what has no field of its own was mapped.
+type written struct {
+	Claims
+	Mapped map[string]json.RawMessage `json:",unknown"` // an option of the reader of package jose
+}
+
+func (w *written) claims() *Claims {
+	w.Claims.Mapped = w.Mapped
+	return &w.Claims
 }
 
 // HasScope reports whether name is among the scopes of the token.

@@ -18,11 +18,17 @@ type Exchange struct {
 	Scope    []string     // of From
 	Binding  oauth.Confirmation
 	IssuedAt time.Time
+	// Client, Grant and Account are those of From, for mapped claims; with a client of its own the last two are zero.
+	Client   *objects.Client
+	Grant    *store.Grant
+	Account  *store.Account
+	Mappings *objects.ClaimMappings
 }
 
 // Exchange plans a token that carries what another one says on to another API (RFC 8693): subject, client, session and
-// grant stay, so whatever ends the one ends the other; it lives no longer; and it says who acts with it. It is a JWT in
-// any case: the APIs behind a gateway ask nobody.
+// grant stay, so whatever ends the one ends the other; it lives no longer; and it says who acts with it. Mapped claims do
+// not stay: they were for another API, and those for this one are made anew. It is a JWT in any case: the APIs behind a
+// gateway ask nobody.
 func (m *Minter) Exchange(x Exchange) *Access {
 	c := *x.From
 	c.Issuer, c.Audience, c.ID = m.Issuer, jose.Audience{x.API.Resource}, store.NewID()
@@ -32,6 +38,10 @@ func (m *Minter) Exchange(x Exchange) *Access {
 	c.Confirmation = nil
 	if bound := x.Binding; !bound.IsZero() {
 		c.Confirmation = &bound
+	}
+	c.Mapped = nil
+	if has(x.Mappings) {
+		c.Mapped = mapped(x.Mappings, objects.IntoAccessToken, x.API, factsOf(x.Client, x.Grant, x.Account))
 	}
 	return &Access{Claims: c}
 }

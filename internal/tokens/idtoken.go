@@ -1,10 +1,11 @@
 package tokens
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
-	"fmt"
+	"errors"
 	"slices"
 	"time"
 
@@ -25,24 +26,46 @@ type IDPlan struct {
 	Access   string // the access token of the same answer, for at_hash
 	OmitSID  bool   // leave the session out, as in Plan
 	IssuedAt time.Time
+	Account  *store.Account // of the grant, for what was asked for by name, and for mapped claims
+	Mappings *objects.ClaimMappings
+	// Encrypter is IDTokenEncrypter of the client, which is asked for before anything is spent.
+	Encrypter *jose.Encrypter
 }
 
-// IDToken signs an ID token (OpenID Connect Core §2) with the algorithm of the client.
-func (m *Minter) IDToken(p IDPlan) (string, error) {
-	alg := p.Client.IDTokenAlg()
-	s, err := m.Signing.Signer(alg)
-	if err != nil {
-		return "", fmt.Errorf("find signing key: %w", err)
-	}
-	token, err := s.Sign("JWT", m.idClaims(p, alg))
-	if err != nil {
-		return "", fmt.Errorf("sign ID token: %w", err)
-	}
-	return token, nil
+// IDTokenEncrypter encrypts to a client that has registered for encrypted ID tokens; nil: it has not.
+func (m *Minter) IDTokenEncrypter(ctx context.Context, c *objects.Client) (*jose.Encrypter, error) {
+	return m.encrypter(ctx, c, c.IDTokenEncryptedAlg, c.IDTokenEncryptedEnc)
 }
 
-func (m *Minter) idClaims(p IDPlan, alg jose.Alg) map[string]any {
+// IDToken signs an ID token (OpenID Connect Core §2) with the algorithm of the client, and encrypts it where the client
+// has registered that (§10.2).
+func (m *Minter) IDToken(ctx context.Context, p IDPlan) (string, error) {
+	if p.Client.IDTokenEncryptedAlg != "" && p.Encrypter == nil {
+		return "", errors.New("tokens: an ID token that was to be encrypted")
+	}
+	claims, err := m.IDClaims(ctx, p)
+	if err != nil {
+		return "", err
+	}
+	return m.seal(p.Client.IDTokenAlg(), p.Encrypter, claims)
+}
+
+// IDClaims are the claims of an ID token. What comes of mappings and of the parameter claims never takes the place of
+// what the token is about.
+func (m *Minter) IDClaims(ctx context.Context, p IDPlan) (map[string]any, error) {
 	c := make(map[string]any, 12)
+	asked, err := m.requested(ctx, inIDToken, p.Client, p.Grant, p.Account)
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range asked {
+		c[name] = value
+	}
+	if has(p.Mappings) {
+		for name, value := range mapped(p.Mappings, objects.IntoIDToken, nil, factsOf(p.Client, p.Grant, p.Account)) {
+			c[name] = value
+		}
+	}
 	add := func(name, value string) {
 		if value != "" {
 			c[name] = value
@@ -62,9 +85,9 @@ func (m *Minter) idClaims(p IDPlan, alg jose.Alg) map[string]any {
 		add("sid", p.Grant.Auth.SessionID)
 	}
 	if p.Access != "" {
-		c["at_hash"] = halfHash(alg, p.Access)
+		c["at_hash"] = halfHash(p.Client.IDTokenAlg(), p.Access)
 	}
-	return c
+	return c, nil
 }
 
 // halfHash is the left half of the token's hash, by the hash of the algorithm (OpenID Connect Core §3.1.3.6).

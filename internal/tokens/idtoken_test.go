@@ -28,7 +28,7 @@ func claimsOf(t *testing.T, r *rig, token string, alg jose.Alg) map[string]any {
 
 func TestOIDCCore_2_IDToken(t *testing.T) {
 	r := newRig(t, tokens.Lifetimes{})
-	token, err := r.minter.IDToken(tokens.IDPlan{
+	token, err := r.minter.IDToken(t.Context(), tokens.IDPlan{
 		Client: client(), Grant: r.grant(t, false), Subject: "alice", Nonce: "n-1", Access: "access", IssuedAt: r.now(),
 	})
 	if err != nil {
@@ -51,7 +51,7 @@ func TestOIDCRegistration_2_IDTokenAlgorithm(t *testing.T) {
 	c := client()
 	c.IDTokenSignedAlg = "EdDSA"
 	plan := tokens.IDPlan{Client: c, Grant: r.grant(t, false), Subject: "alice", Access: "access", IssuedAt: r.now(), OmitSID: true}
-	token, err := r.minter.IDToken(plan)
+	token, err := r.minter.IDToken(t.Context(), plan)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestOIDCRegistration_2_IDTokenAlgorithm(t *testing.T) {
 		}
 	}
 	c.IDTokenSignedAlg = "RS256" // this issuer has no such key
-	if _, err := r.minter.IDToken(plan); err == nil {
+	if _, err := r.minter.IDToken(t.Context(), plan); err == nil {
 		t.Error("signed without a key")
 	}
 }

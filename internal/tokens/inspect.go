@@ -2,7 +2,6 @@ package tokens
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -86,8 +85,10 @@ func (m *Minter) verify(token string) (known, error) {
 	if err != nil || t.Type != typAccess {
 		return known{}, ErrInactive
 	}
-	c := new(Claims)
-	if err := t.Claims(c); err != nil || c.Issuer != m.Issuer || c.ID == "" || t.KeyID == "" {
+	w := new(written)
+	err = t.Claims(w)
+	c := w.claims()
+	if err != nil || c.Issuer != m.Issuer || c.ID == "" || t.KeyID == "" {
 		return known{}, ErrInactive
 	}
 	return known{claims: c, keyID: t.KeyID}, nil
@@ -117,11 +118,11 @@ func fromRow(row *store.AccessToken) (*Claims, error) {
 	if !row.RevokedAt.IsZero() {
 		return nil, ErrInactive
 	}
-	c := new(Claims)
-	if err := json.Unmarshal(row.Claims, c); err != nil {
+	w := new(written)
+	if err := jose.Unmarshal(row.Claims, w); err != nil {
 		return nil, fmt.Errorf("read stored claims: %w", err)
 	}
-	return c, nil
+	return w.claims(), nil
 }
 
 // subject names everything whose revocation ends the token.

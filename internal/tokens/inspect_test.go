@@ -126,7 +126,7 @@ func TestExpiredTokens(t *testing.T) {
 func TestRFC9068_4_ForeignTokens(t *testing.T) {
 	r := newRig(t, tokens.Lifetimes{})
 	token, _ := r.mint(t, tokens.Plan{Client: client(), API: api(), Subject: "shop", Scope: []string{"read"}})
-	id, err := r.minter.IDToken(tokens.IDPlan{Client: client(), Grant: r.grant(t, false), Subject: "alice", IssuedAt: r.now()})
+	id, err := r.minter.IDToken(t.Context(), tokens.IDPlan{Client: client(), Grant: r.grant(t, false), Subject: "alice", IssuedAt: r.now()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,14 +198,14 @@ func TestReplacedSigningKeyEndsItsTokens(t *testing.T) {
 	if !r.active(t, token) {
 		t.Fatal("not active")
 	}
-	if err := r.signing.Rotate(t.Context(), jose.ES256); err != nil {
+	if err := r.signing.Rotate(t.Context(), string(jose.ES256)); err != nil {
 		t.Fatal(err)
 	}
 	r.heardSoFar(t)
 	if !r.active(t, token) {
 		t.Error("a rotation ended the tokens of the key before")
 	}
-	if err := r.signing.Replace(t.Context(), jose.ES256); err != nil {
+	if err := r.signing.Replace(t.Context(), string(jose.ES256)); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the token of a withdrawn key is not active", func() bool { return !r.active(t, token) })

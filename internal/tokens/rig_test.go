@@ -38,6 +38,8 @@ type rig struct {
 	signing *keys.Signing
 	feed    *feed.Feed
 	minter  *tokens.Minter
+
+	registry *objects.Registry
 }
 
 func newRig(t testing.TB, l tokens.Lifetimes) *rig {
@@ -57,8 +59,9 @@ func rigOn(t testing.TB, c *clock, root *store.DB, ring *keys.Ring, l tokens.Lif
 		t.Fatal(err)
 	}
 	r.feed = feed.New(root, c.now)
+	r.registry = objects.New(r.db)
 	m, err := tokens.New(t.Context(), tokens.Config{
-		Issuer: issuer, DB: r.db, Ring: ring, Signing: r.signing, Feed: r.feed, Now: c.now, Lifetimes: l,
+		Issuer: issuer, DB: r.db, Ring: ring, Signing: r.signing, Registry: r.registry, Feed: r.feed, Now: c.now, Lifetimes: l,
 	})
 	if err != nil {
 		t.Fatal(err)

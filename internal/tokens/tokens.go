@@ -1,5 +1,6 @@
 // Package tokens makes, reads and ends the tokens of one issuer: access tokens (RFC 9068 JWTs, or opaque
-// handles with a stored row), refresh tokens, and ID tokens (OpenID Connect Core §2).
+// handles with a stored row), refresh tokens, and ID tokens (OpenID Connect Core §2). What userinfo tells is
+// gathered here too (§5.3), because the same rules decide it.
 //
 // It decides nothing about who may have a token: the grants do that and hand over a Plan. It knows no endpoint
 // and never signs inside a transaction: what needs a row is added with Access.Add, what needs a signature is
@@ -13,6 +14,7 @@ import (
 
 	"github.com/holdfast-iam/holdfast/internal/feed"
 	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/jose"
 )
@@ -48,11 +50,14 @@ type Config struct {
 	DB        *store.DB
 	Ring      *keys.Ring
 	Signing   *keys.Signing
+	Registry  *objects.Registry
 	Feed      *feed.Feed
 	Now       func() time.Time
 	Lifetimes Lifetimes
 	// AccessAlg signs access tokens; ES256 when empty.
 	AccessAlg jose.Alg
+	// Encrypter encrypts to a client by the two algorithms it has registered; nil: nothing is encrypted here.
+	Encrypter func(ctx context.Context, c *objects.Client, alg, enc string) (*jose.Encrypter, error)
 }
 
 // Minter mints, inspects and revokes the tokens of one issuer. It is safe for use by many goroutines.
@@ -67,7 +72,7 @@ func New(ctx context.Context, c Config) (*Minter, error) {
 	switch {
 	case c.Issuer == "":
 		return nil, errors.New("tokens: no issuer")
-	case c.DB == nil || c.Ring == nil || c.Signing == nil || c.Feed == nil || c.Now == nil:
+	case c.DB == nil || c.Ring == nil || c.Signing == nil || c.Registry == nil || c.Feed == nil || c.Now == nil:
 		return nil, errors.New("tokens: a part is missing")
 	}
 	c.Lifetimes = c.Lifetimes.withDefaults()
