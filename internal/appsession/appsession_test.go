@@ -51,10 +51,8 @@ func TestSessionOpens(t *testing.T) {
 func TestCookieOpensNothingElse(t *testing.T) {
 	r, app := newRig(t), application("demo")
 	_, cookie := r.begin(t, app)
-	ring := *r.Sessions
-	ring.Ring = keys.NewRing()
-	tenant := *r.Sessions
-	tenant.DB = r.DB.For("beta")
+	ring := &appsession.Sessions{DB: r.DB, Ring: keys.NewRing(), Now: r.clock}
+	tenant := &appsession.Sessions{DB: r.DB.For("beta"), Ring: r.Ring, Now: r.clock}
 	prefix := *app
 	prefix.CookiePrefix = "__Host-"
 	client := *app
@@ -215,11 +213,11 @@ func TestLeaseAndPut(t *testing.T) {
 		t.Errorf("a second lease: %v", err)
 	}
 	leased.AccessToken = "second"
-	if err := r.DB.Write(t.Context(), func(tx *store.Tx) error { return r.Put(tx, app, leased) }); err != nil {
+	if err := r.Put(t.Context(), app, leased, nothing); err != nil {
 		t.Fatal(err)
 	}
 	got, err := r.Open(t.Context(), app, cookie)
-	if err != nil || got.AccessToken != "second" || !got.Record.RefreshedAt.Equal(r.clock()) || got.Record.Version != leased.Record.Version {
+	if err != nil || got.AccessToken != "second" || !got.Record.RefreshedAt.Equal(r.clock()) || got.Record.Version != leased.Record.Version+1 {
 		t.Errorf("%v, %+v", err, got)
 	}
 	if again, err := r.Reload(t.Context(), app, s); err != nil || again.AccessToken != "second" {
@@ -230,6 +228,8 @@ func TestLeaseAndPut(t *testing.T) {
 		t.Errorf("reload of an ended one: %v", err)
 	}
 }
+
+func nothing(*store.Tx) error { return nil }
 
 func TestSessionPrintsNoSecret(t *testing.T) {
 	r, app := newRig(t), application("demo")

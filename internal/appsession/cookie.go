@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-iam/holdfast/internal/keys"
 	"github.com/holdfast-iam/holdfast/internal/objects"
+	"github.com/holdfast-iam/holdfast/internal/web"
 )
 
 // maxCookie is how long name and value of a cookie may be together; browsers drop what is longer without a word
@@ -15,10 +16,27 @@ const maxCookie = 4096
 // CookieName is the name of the cookie that holds a session of the application: __Host-Http-hf-<app>-s.
 func CookieName(app *objects.Application) string { return app.CookiePrefix + "hf-" + app.Name + "-s" }
 
+// AccessCookieName is the name of the cookie that holds what use changes of a session that the browser carries:
+// __Host-Http-hf-<app>-a.
+func AccessCookieName(app *objects.Application) string {
+	return app.CookiePrefix + "hf-" + app.Name + "-a"
+}
+
 // LoginCookiePrefix begins the names of the cookies that hold the application's logins; 8 characters follow.
 func LoginCookiePrefix(app *objects.Application) string {
 	return app.CookiePrefix + "hf-" + app.Name + "-l-"
 }
+
+// Shown is what a browser shows of its session, for Open; "" if that is nothing, or a cookie comes twice.
+func Shown(r *http.Request, app *objects.Application) string {
+	shown := web.Cookie(r, CookieName(app))
+	if !app.Stateless() || shown == "" {
+		return shown
+	}
+	return shown + separator + web.Cookie(r, AccessCookieName(app))
+}
+
+const separator = "." // of two cookies, which are base64url
 
 // SealCookie seals a value for one cookie of one application of this tenant. It opens nowhere else.
 func (s *Sessions) SealCookie(app *objects.Application, name string, value []byte) string {
@@ -47,10 +65,37 @@ func (s *Sessions) openCookie(app *objects.Application, sealed string) (id strin
 	return id, keys.Secret(text), ok
 }
 
-// SetCookie gives the browser its session. The cookie ends with the browser, the session by itself.
-func (s *Sessions) SetCookie(w http.ResponseWriter, app *objects.Application, v *Session) {
-	handle := keys.Handle(v.Record.ID, v.secret)
-	SetCookie(w, CookieName(app), s.SealCookie(app, CookieName(app), []byte(handle)), 0)
+// SetCookie gives the browser its session. The cookies end with the browser, the session by itself. A *oauth.Error
+// refuses what the browser cannot carry.
+func (s *Sessions) SetCookie(w http.ResponseWriter, app *objects.Application, v *Session) error {
+	if !app.Stateless() {
+		handle := keys.Handle(v.Record.ID, v.secret)
+		SetCookie(w, CookieName(app), s.SealCookie(app, CookieName(app), []byte(handle)), 0)
+		return nil
+	}
+	value, err := s.sealCarried(app, v)
+	if err != nil {
+		return err
+	}
+	SetCookie(w, CookieName(app), value, 0)
+	return s.setAccessCookie(w, app, v)
+}
+
+func (s *Sessions) setAccessCookie(w http.ResponseWriter, app *objects.Application, v *Session) error {
+	value, err := s.sealAccess(app, v)
+	if err == nil {
+		SetCookie(w, AccessCookieName(app), value, 0)
+	}
+	return err
+}
+
+// ClearSession takes the session away from the browser that sent r.
+func ClearSession(w http.ResponseWriter, r *http.Request, app *objects.Application) {
+	for _, name := range []string{CookieName(app), AccessCookieName(app)} {
+		if len(r.CookiesNamed(name)) > 0 {
+			ClearCookie(w, name)
+		}
+	}
 }
 
 // SetCookie sets a cookie of an application: for this host alone, out of reach for scripts, and never sent along from

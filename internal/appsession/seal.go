@@ -17,8 +17,8 @@ import (
 
 // content is what is sealed in a session.
 type content struct {
-	AccessToken  string          `json:"at"`
-	TokenType    string          `json:"tt"`
+	AccessToken  string          `json:"at,omitempty"`
+	TokenType    string          `json:"tt,omitempty"`
 	Scope        string          `json:"sc,omitempty"`
 	ExpiresAt    time.Time       `json:"ex,omitzero"`
 	RefreshToken string          `json:"rt,omitempty"`
@@ -28,18 +28,38 @@ type content struct {
 	Asked        string          `json:"as,omitempty"`
 }
 
+func contentOf(t *Tokens) (c content, err error) {
+	c = content{
+		AccessToken: t.AccessToken, TokenType: t.TokenType, Scope: t.Scope, ExpiresAt: t.AccessExpiresAt,
+		RefreshToken: t.RefreshToken.Reveal(), IDToken: t.IDToken.Reveal(), IDClaims: t.IDClaims, Asked: t.Asked,
+	}
+	if t.Key.IsPrivate() {
+		if c.Key, err = t.Key.MarshalJSON(); err != nil {
+			return c, fmt.Errorf("write key of session: %w", err)
+		}
+	}
+	return c, nil
+}
+
+func (c *content) tokens() (t Tokens, err error) {
+	t = Tokens{
+		AccessToken: c.AccessToken, TokenType: c.TokenType, Scope: c.Scope, AccessExpiresAt: c.ExpiresAt,
+		RefreshToken: keys.Secret(c.RefreshToken), IDToken: keys.Secret(c.IDToken), IDClaims: c.IDClaims, Asked: c.Asked,
+	}
+	if c.Key != nil {
+		if t.Key, err = jose.ParseKey(c.Key); err != nil {
+			return t, fmt.Errorf("read key of session: %w", err)
+		}
+	}
+	return t, nil
+}
+
 // seal puts the tokens into the record: AES-256-GCM under a key of the cookie's secret, which the server does not keep,
 // and around it the seal of the master ring, which the browser does not have.
 func (s *Sessions) seal(v *Session) error {
-	c := content{
-		AccessToken: v.AccessToken, TokenType: v.TokenType, Scope: v.Scope, ExpiresAt: v.AccessExpiresAt,
-		RefreshToken: v.RefreshToken.Reveal(), IDToken: v.IDToken.Reveal(), IDClaims: v.IDClaims, Asked: v.Asked,
-	}
-	var err error
-	if v.Key.IsPrivate() {
-		if c.Key, err = v.Key.MarshalJSON(); err != nil {
-			return fmt.Errorf("write key of session: %w", err)
-		}
+	c, err := contentOf(&v.Tokens)
+	if err != nil {
+		return err
 	}
 	plain, err := json.Marshal(c)
 	if err != nil {
@@ -78,16 +98,7 @@ func (s *Sessions) unseal(v *store.AppSession, secret keys.Secret) (t Tokens, er
 	if err := json.Unmarshal(plain, &c); err != nil {
 		return t, fmt.Errorf("read session: %w", err)
 	}
-	t = Tokens{
-		AccessToken: c.AccessToken, TokenType: c.TokenType, Scope: c.Scope, AccessExpiresAt: c.ExpiresAt,
-		RefreshToken: keys.Secret(c.RefreshToken), IDToken: keys.Secret(c.IDToken), IDClaims: c.IDClaims, Asked: c.Asked,
-	}
-	if c.Key != nil {
-		if t.Key, err = jose.ParseKey(c.Key); err != nil {
-			return t, fmt.Errorf("read key of session: %w", err)
-		}
-	}
-	return t, nil
+	return c.tokens()
 }
 
 // place is where a sealed content belongs, and everything about it that must not be changed under it.

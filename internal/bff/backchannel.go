@@ -71,16 +71,11 @@ func (e *Endpoints) logoutByIssuer(r *http.Request) error {
 		if replayed = errors.Is(err, store.ErrTaken); err != nil {
 			return err
 		}
-		sessions, err := tx.AppSessionsOf(app.Name, i.id, c.Subject, c.SessionID)
-		if err != nil {
-			return err
+		ended, err := e.Sessions.EndAll(tx, app, i.id, c.Subject, c.SessionID)
+		for k := range ended {
+			err = errors.Join(err, ending(tx, ctx, &ended[k], "back-channel logout"))
 		}
-		for k := range sessions {
-			if _, err := end(tx, ctx, &sessions[k], "back-channel logout"); err != nil {
-				return err
-			}
-		}
-		return nil
+		return err
 	})
 	if replayed {
 		return oauth.Refuse(oauth.InvalidRequest, "the logout token was used before").With(err)

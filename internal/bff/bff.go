@@ -205,7 +205,7 @@ func (e *Endpoints) session(v *visit) error {
 	}
 	s, err := e.open(v)
 	if err == nil && query.Get("slide") == "true" {
-		err = e.Sessions.Touch(v.Context(), v.app, s)
+		err = e.Sessions.Slide(v.Context(), v.w, v.app, s)
 	}
 	if errors.Is(err, appsession.ErrNone) {
 		return web.WriteJSON(v.w, http.StatusOK, loggedOut{})
@@ -226,15 +226,17 @@ func record(ctx context.Context, action string, s *store.AppSession) audit.Recor
 }
 
 // end ends a session with its audit record, inside the caller's write. One that is over already stays as it is.
-func end(tx *store.Tx, ctx context.Context, s *store.AppSession, reason string) (ended bool, err error) {
-	ended, err = tx.EndAppSession(s.ID)
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
+func (e *Endpoints) end(tx *store.Tx, ctx context.Context, app *objects.Application, s *store.AppSession, reason string) (ended bool, err error) {
+	ended, err = e.Sessions.End(tx, app, s)
 	if err != nil || !ended {
 		return false, err
 	}
+	return true, ending(tx, ctx, s, reason)
+}
+
+// ending records that a session has been ended.
+func ending(tx *store.Tx, ctx context.Context, s *store.AppSession, reason string) error {
 	r := record(ctx, "app_session.end", s)
 	r.Reason = reason
-	return true, audit.Add(tx, r)
+	return audit.Add(tx, r)
 }

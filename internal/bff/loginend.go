@@ -51,7 +51,9 @@ func (e *Endpoints) endLogin(v *visit) error {
 	if err != nil {
 		return err
 	}
-	e.Sessions.SetCookie(v.w, v.app, s)
+	if err := e.Sessions.SetCookie(v.w, v.app, s); err != nil {
+		return err
+	}
 	return e.describe(v, s)
 }
 
@@ -142,7 +144,7 @@ func (e *Endpoints) begin(ctx context.Context, v *visit, c *client, tokens appse
 			return err
 		}
 		if old != nil {
-			if _, err := end(tx, ctx, &old.Record, "another login in the same browser"); err != nil {
+			if _, err := e.end(tx, ctx, v.app, &old.Record, "another login in the same browser"); err != nil {
 				return err
 			}
 		}

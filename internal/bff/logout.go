@@ -27,7 +27,7 @@ func (e *Endpoints) logout(v *visit) error {
 	}
 	ctx := context.WithoutCancel(v.Context())
 	err = e.Sessions.DB.Write(ctx, func(tx *store.Tx) error {
-		_, err := end(tx, ctx, &s.Record, "logout")
+		_, err := e.end(tx, ctx, v.app, &s.Record, "logout")
 		return err
 	})
 	if err != nil {
@@ -43,9 +43,7 @@ func (e *Endpoints) logout(v *visit) error {
 
 // clearCookies takes the session and all logins of the application away.
 func (e *Endpoints) clearCookies(v *visit) {
-	if name := appsession.CookieName(v.app); len(v.CookiesNamed(name)) > 0 {
-		appsession.ClearCookie(v.w, name)
-	}
+	appsession.ClearSession(v.w, v.Request, v.app)
 	for _, l := range e.pendingLogins(v) {
 		appsession.ClearCookie(v.w, loginCookie(v.app, l.State))
 	}

@@ -17,9 +17,6 @@ import (
 )
 
 const (
-	// grace is how long the result of a refresh answers others too: tabs, and calls that failed at the same moment, ask
-	// within seconds of each other, and an issuer that rotates takes a second use of a refresh token for theft.
-	grace = 30 * time.Second
 	// renewTime is how long all calls of one refresh may take, and lease, in which nobody else begins one, is longer.
 	renewTime = 20 * time.Second
 	lease     = 25 * time.Second
@@ -46,7 +43,9 @@ func (e *Endpoints) refresh(v *visit) error {
 	if s, err = e.renewed(v, s, extras); err != nil {
 		return err
 	}
-	e.Sessions.SetCookie(v.w, v.app, s) // under the newest key of the ring
+	if err := e.Sessions.SetCookie(v.w, v.app, s); err != nil { // under the newest key of the ring
+		return err
+	}
 	var a refreshed
 	if n, ok := s.ExpiresIn(e.Sessions.Now()); ok {
 		a.AccessExpiresIn = &n
@@ -86,7 +85,7 @@ func (e *Endpoints) renewed(v *visit, s *appsession.Session, extras url.Values) 
 // isRecent says whether the session was refreshed a moment ago, with the same parameters.
 func (e *Endpoints) isRecent(s *appsession.Session, asked string) bool {
 	now := e.Sessions.Now()
-	return !s.Record.RefreshedAt.IsZero() && now.Before(s.Record.RefreshedAt.Add(grace)) && s.Asked == asked && !s.Expired(now)
+	return !s.Record.RefreshedAt.IsZero() && now.Before(s.Record.RefreshedAt.Add(appsession.Grace)) && s.Asked == asked && !s.Expired(now)
 }
 
 // unrenewable is a session without a refresh token. It lasts as long as its access token.
@@ -113,7 +112,7 @@ func (e *Endpoints) await(v *visit, s *appsession.Session) (*appsession.Session,
 	pause := 20 * time.Millisecond
 	for n := 0; ; n++ {
 		now, err := e.Sessions.Reload(ctx, v.app, s)
-		if err != nil || !isBusy(now, e.Sessions.Now()) && (now.Record.Version != s.Record.Version || n == 3) {
+		if err != nil || !isBusy(now, e.Sessions.Now()) && (now.Record.Version != s.Record.Version || n >= 3) {
 			return now, err
 		}
 		timer := time.NewTimer(pause)
@@ -136,15 +135,15 @@ func isBusy(s *appsession.Session, now time.Time) bool {
 func (e *Endpoints) renew(v *visit, s *appsession.Session, extras url.Values) (*appsession.Session, error) {
 	ctx := context.WithoutCancel(v.Context())
 	if e.isRecent(s, extras.Encode()) { // somebody has been quicker
-		return s, e.release(ctx, s)
+		return s, e.Sessions.Release(ctx, v.app, s)
 	}
 	c, err := v.issuer.client(v.app, e.Sessions.Ring)
 	if err != nil {
-		return nil, errors.Join(err, e.release(ctx, s))
+		return nil, errors.Join(err, e.Sessions.Release(ctx, v.app, s))
 	}
 	g := grant{client: c, key: s.Key, allowBearer: v.app.AllowBearerTokens, expect: expectation{clientID: v.app.ClientID}}
 	if err := g.expect.continues(s); err != nil {
-		return nil, errors.Join(err, e.release(ctx, s))
+		return nil, errors.Join(err, e.Sessions.Release(ctx, v.app, s))
 	}
 	form := url.Values{}
 	for name, values := range extras {
@@ -179,14 +178,6 @@ func (e *expectation) continues(s *appsession.Session) error {
 	return nil
 }
 
-func (e *Endpoints) release(ctx context.Context, s *appsession.Session) error {
-	err := e.Sessions.DB.Write(ctx, func(tx *store.Tx) error { return tx.ReleaseAppSession(s.Record.ID, s.Record.Refresher) })
-	if err != nil {
-		return fmt.Errorf("release session: %w", err)
-	}
-	return nil
-}
-
 // failed decides what a refresh without a result means. A refresh token that the issuer does not know any more ends the
 // session, and so does an answer that is somebody else's; unless the lease was lost, for then the token may have been
 // one that another node has used, and what that one got is the result. Anything else may pass.
@@ -195,17 +186,16 @@ func (e *Endpoints) failed(v *visit, c *client, s *appsession.Session, cause err
 	r, refused := errors.AsType[*refusal](cause)
 	b, isBroken := errors.AsType[*broken](cause)
 	if !(refused && r.code == oauth.InvalidGrant) && !isBroken {
-		return nil, errors.Join(shown(cause), e.release(ctx, s))
+		return nil, errors.Join(shown(cause), e.Sessions.Release(ctx, v.app, s))
 	}
 	if isBroken {
 		e.revoke(ctx, c, b.tokens)
 	}
-	ended, err := e.endLeased(ctx, s)
+	over, err := e.endLeased(v, s, "the issuer ended it")
 	if err != nil {
 		return nil, err
 	}
-	if ended {
-		appsession.ClearCookie(v.w, appsession.CookieName(v.app))
+	if over {
 		return nil, oauth.Refuse(web.SessionExpired, "the issuer does not refresh the session any more").With(cause)
 	}
 	now, err := e.Sessions.Reload(ctx, v.app, s)
@@ -215,23 +205,26 @@ func (e *Endpoints) failed(v *visit, c *client, s *appsession.Session, cause err
 	return now, gone(err)
 }
 
-// endLeased ends a session if its lease is still that of s.
-func (e *Endpoints) endLeased(ctx context.Context, s *appsession.Session) (ended bool, err error) {
-	err = e.Sessions.DB.Write(ctx, func(tx *store.Tx) error {
-		now, err := tx.AppSession(s.Record.ID)
-		if ended = false; err != nil || now.Refresher != s.Record.Refresher {
+// endLeased ends a session if its lease is still that of s, and takes its cookies away.
+func (e *Endpoints) endLeased(v *visit, s *appsession.Session, reason string) (over bool, err error) {
+	ctx := context.WithoutCancel(v.Context())
+	err = e.Sessions.DB.Write(ctx, func(tx *store.Tx) (err error) {
+		if over, err = e.Sessions.Holds(tx, v.app, s); err != nil || !over {
 			return err
 		}
-		ended, err = end(tx, ctx, &s.Record, "the issuer ended it")
+		_, err = e.end(tx, ctx, v.app, &s.Record, reason)
 		return err
 	})
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
+	if err != nil {
 		return false, fmt.Errorf("end session: %w", err)
 	}
-	return ended, nil
+	if over {
+		appsession.ClearSession(v.w, v.Request, v.app)
+	}
+	return over, nil
 }
 
-// keep stores what a refresh has brought. If the session has ended meanwhile, so do the tokens.
+// keep keeps what a refresh has brought. If the session has ended meanwhile, so do the tokens.
 func (e *Endpoints) keep(v *visit, c *client, s *appsession.Session, tokens appsession.Tokens, id identity, asked string) (*appsession.Session, error) {
 	ctx := context.WithoutCancel(v.Context())
 	next := *s
@@ -248,13 +241,14 @@ func (e *Endpoints) keep(v *visit, c *client, s *appsession.Session, tokens apps
 		next.Record.SID = id.SessionID
 	}
 	next.Tokens = tokens
-	err := e.Sessions.DB.Write(ctx, func(tx *store.Tx) error {
-		attempt := next
-		if err := e.Sessions.Put(tx, v.app, &attempt); err != nil {
-			return err
-		}
+	err := e.Sessions.Put(ctx, v.app, &next, func(tx *store.Tx) error {
 		return audit.Add(tx, record(ctx, "app_session.refresh", &s.Record))
 	})
+	if _, refused := errors.AsType[*oauth.Error](err); refused { // what an issuer has rotated cannot be had again
+		e.revoke(ctx, c, tokens)
+		_, eerr := e.endLeased(v, s, "its tokens have outgrown the cookies")
+		return nil, errors.Join(err, eerr)
+	}
 	if errors.Is(err, store.ErrConflict) {
 		now, rerr := e.Sessions.Reload(ctx, v.app, s)
 		if errors.Is(rerr, appsession.ErrNone) {

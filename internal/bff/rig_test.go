@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfast-iam/holdfast/internal/appsession"
 	"github.com/holdfast-iam/holdfast/internal/bff"
+	"github.com/holdfast-iam/holdfast/internal/feed"
 	"github.com/holdfast-iam/holdfast/internal/keys"
 	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/store"
@@ -36,6 +37,7 @@ type world struct {
 	issuer *fake
 	nodes  []http.Handler
 	home   string // the tenant's own issuer; "": issuer
+	feed   *feed.Feed
 
 	mu  sync.Mutex
 	now time.Time
@@ -68,7 +70,7 @@ func worldOn(t testing.TB, url string, nodes int) *world {
 func (w *world) node(db *store.DB) http.Handler {
 	e := &bff.Endpoints{
 		BaseURL: backend + "/apps", Issuer: w.issuer.id(), Registry: objects.New(db), Transport: w.issuer.server.Client().Transport,
-		Sessions: &appsession.Sessions{DB: db, Ring: w.ring, Now: w.clock},
+		Sessions: &appsession.Sessions{DB: db, Ring: w.ring, Now: w.clock, Feed: w.feed},
 	}
 	if w.home != "" {
 		e.Issuer, e.Transport, e.FetchTransport = w.home, nil, e.Transport

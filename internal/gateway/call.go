@@ -143,7 +143,7 @@ func (c *call) credential(r *http.Request) (cookie string, err error) {
 		return "", nil
 	case tokens == 0, c.route.Prefer == "cookie":
 		c.browser = true
-		return web.Cookie(r, appsession.CookieName(c.app)), nil
+		return appsession.Shown(r, c.app), nil
 	case c.route.Prefer == "token":
 		return "", nil
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/holdfast-iam/holdfast/internal/appsession"
-	"github.com/holdfast-iam/holdfast/internal/feed"
 	"github.com/holdfast-iam/holdfast/internal/objects"
 )
 
@@ -19,7 +18,7 @@ const (
 	sessionFor = time.Minute
 )
 
-// sessions remembers opened sessions of browser applications, by the hash of application and cookie.
+// sessions remembers opened sessions of browser applications, by the hash of application and what was shown.
 type sessions struct {
 	cache *otter.Cache[[sha256.Size]byte, opened]
 }
@@ -34,13 +33,13 @@ func newSessions() *sessions {
 	return &sessions{otter.Must(&otter.Options[[sha256.Size]byte, opened]{MaximumSize: sessionsSize})}
 }
 
-// openSession opens the session of a cookie, from memory where nothing speaks against it. Errors: appsession.ErrNone, those
-// of the store.
-func (g *gateway) openSession(ctx context.Context, app *objects.Application, cookie string) (*appsession.Session, error) {
+// openSession opens the session that a browser shows, from memory where nothing speaks against it. Errors:
+// appsession.ErrNone, those of the store.
+func (g *gateway) openSession(ctx context.Context, app *objects.Application, shown string) (*appsession.Session, error) {
 	if g.Sessions == nil {
 		return nil, errors.New("there are no sessions here")
 	}
-	key := sha256.Sum256([]byte(app.Name + "\x00" + cookie))
+	key := sha256.Sum256([]byte(app.Name + "\x00" + shown))
 	if !g.Feed.Stale() {
 		if o, ok := g.sessions.cache.GetIfPresent(key); ok && o.app == app && g.Now().Before(o.until) {
 			if g.sessionEnded(o.session) {
@@ -50,7 +49,7 @@ func (g *gateway) openSession(ctx context.Context, app *objects.Application, coo
 			return o.session, nil
 		}
 	}
-	s, err := g.Sessions.Open(ctx, app, cookie)
+	s, err := g.Sessions.Open(ctx, app, shown)
 	if err != nil {
 		return nil, err
 	}
@@ -68,5 +67,5 @@ func (g *gateway) openSession(ctx context.Context, app *objects.Application, coo
 }
 
 func (g *gateway) sessionEnded(s *appsession.Session) bool {
-	return g.Feed.Revoked(g.DB.Tenant(), feed.Subject{Session: s.Record.ID})
+	return s.Ended(g.Feed, g.DB.Tenant())
 }

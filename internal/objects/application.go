@@ -37,6 +37,7 @@ type Application struct {
 	Resources             []string `json:"resources,omitempty"`        // RFC 8707; access tokens are for the first
 	ExtraParameters       []string `json:"extra_parameters,omitempty"` // that its pages may add, besides scope
 
+	SessionStorage    string `json:"session_storage,omitempty"` // StorageServer or StorageStateless
 	CookiePrefix      string `json:"cookie_prefix,omitempty"`
 	CustomHeader      string `json:"custom_header,omitempty"` // that every request must carry; x-csrf always does
 	Idle              int64  `json:"idle,omitempty"`          // seconds without use after which a session is over
@@ -44,6 +45,12 @@ type Application struct {
 	DetailedErrors    bool   `json:"detailed_errors,omitempty"`
 	AllowBearerTokens bool   `json:"allow_bearer_tokens,omitempty"` // of an issuer that does not bind tokens by DPoP
 }
+
+// Where the sessions of an application are.
+const (
+	StorageServer    = "server"    // in the store; the browser has what opens them
+	StorageStateless = "stateless" // in cookies of the browser, sealed, and nowhere else
+)
 
 // Defaults and bounds of Application.
 const (
@@ -60,6 +67,9 @@ const (
 func (a *Application) withDefaults() {
 	if a.Scope == "" {
 		a.Scope = "openid"
+	}
+	if a.SessionStorage == "" {
+		a.SessionStorage = StorageServer
 	}
 	if a.CookiePrefix == "" {
 		a.CookiePrefix = defaultCookiePrefix
@@ -82,6 +92,9 @@ func (a *Application) AllowsOrigin(origin string) bool { return slices.Contains(
 func (a *Application) AllowsParameter(name string) bool {
 	return (name == "scope" || slices.Contains(a.ExtraParameters, name)) && !reserved(name)
 }
+
+// Stateless says whether the browser carries the sessions.
+func (a *Application) Stateless() bool { return a.SessionStorage == StorageStateless }
 
 // Lifetimes are how long its sessions last without use, and in any case.
 func (a *Application) Lifetimes() (idle, absolute time.Duration) {
@@ -142,7 +155,7 @@ func prepareApplication(p *preparation, old json.RawMessage) {
 	full := *a
 	full.withDefaults()
 	for _, check := range []func(*preparation, *Application){
-		checkApplicationClient, checkOrigins, checkPages, checkParameters, checkCookies, checkSessionLimits,
+		checkApplicationClient, checkOrigins, checkPages, checkParameters, checkCookies, checkStorage, checkSessionLimits,
 	} {
 		check(p, &full)
 	}
@@ -309,6 +322,16 @@ func checkCookies(p *preparation, a *Application) {
 	}
 	if a.AllowBearerTokens {
 		p.warn("allow_bearer_tokens", "lets whoever steals a token of the application use it", "leave it out unless the issuer cannot bind tokens")
+	}
+}
+
+func checkStorage(p *preparation, a *Application) {
+	switch a.SessionStorage {
+	case StorageServer:
+	case StorageStateless:
+		p.warn("session_storage", "has browsers carry the tokens, sealed: they have to be small, and a copied cookie works until the session is ended", "leave it out unless no database shall hold the sessions")
+	default:
+		p.report("session_storage", "is unknown", "leave it out for server, or use stateless")
 	}
 }
 

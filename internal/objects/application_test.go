@@ -48,6 +48,9 @@ func TestApplicationIsChecked(t *testing.T) {
 		"right":        {nil, ""},
 		"with hyphens": {set("name", "back-office-2"), ""},
 		"__Host-":      {set("cookie_prefix", "__Host-"), ""},
+		"server":       {set("session_storage", "server"), ""},
+		"stateless":    {set("session_storage", "stateless"), ""},
+		"nowhere":      {set("session_storage", "none"), "session_storage"},
 		"a loopback page": {func(m map[string]any) {
 			m["origins"], m["redirect_uri"] = []string{"http://localhost:3000"}, "http://localhost:3000/"
 		}, ""},
@@ -146,7 +149,7 @@ func TestKeyOfApplicationIsSealed(t *testing.T) {
 	if err := json.Unmarshal(jwk, &private); err != nil || private.D == "" || strings.Contains(string(o.Body), private.D) {
 		t.Error("the private key is stored as it is")
 	}
-	if app.CookiePrefix != "__Host-Http-" || app.CustomHeader != "token-handler-version" || app.Scope != "openid" || app.Idle != 8*3600 || app.Absolute != 24*3600 {
+	if app.CookiePrefix != "__Host-Http-" || app.CustomHeader != "token-handler-version" || app.Scope != "openid" || app.Idle != 8*3600 || app.Absolute != 24*3600 || app.Stateless() {
 		t.Errorf("defaults %+v", app)
 	}
 	shown, err := objects.Public(o)
@@ -165,6 +168,17 @@ func TestKeyOfApplicationIsSealed(t *testing.T) {
 	apply(application(jwk, nil))
 
 	testKeyOpensNowhereElse(t, ring, app)
+}
+
+// TestChosenWeaknessesOfApplicationsAreSaid reads what is said of documents that are accepted.
+func TestChosenWeaknessesOfApplicationsAreSaid(t *testing.T) {
+	_, jwk := appKey(t)
+	for member, value := range map[string]any{"session_storage": "stateless", "allow_bearer_tokens": true} {
+		problems := objects.Validate(application(jwk, func(m map[string]any) { m[member] = value }))
+		if len(problems) != 1 || !problems[0].Warning || problems[0].Path != member || problems[0].Remedy == "" {
+			t.Errorf("%s: %v", member, problems)
+		}
+	}
 }
 
 // testKeyOpensNowhereElse copies the sealed key to another place.
