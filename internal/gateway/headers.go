@@ -26,12 +26,12 @@ var removed = []string{
 	"x-id-token", "x-token", "x-spiffe-*", "x-sub", "x-subject", "x-client-id", "x-scopes", "x-tenant*",
 }
 
-// removedExact and removedPrefix are removed, in a form that is quick to ask.
-var removedExact, removedPrefix = func() (map[string]bool, []string) {
-	exact, prefixes := map[string]bool{}, []string{}
+// removedExact and removedPrefix are removed, in a form that is quick to ask; prefixes by their first character.
+var removedExact, removedPrefix = func() (map[string]bool, map[byte][]string) {
+	exact, prefixes := map[string]bool{}, map[byte][]string{}
 	for _, name := range removed {
 		if p, ok := strings.CutSuffix(name, "*"); ok {
-			prefixes = append(prefixes, p)
+			prefixes[p[0]] = append(prefixes[p[0]], p)
 		} else {
 			exact[name] = true
 		}
@@ -41,12 +41,23 @@ var removedExact, removedPrefix = func() (map[string]bool, []string) {
 
 // isRemoved says whether a header never passes, however it is spelled.
 func isRemoved(name string) bool {
-	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
-	if removedExact[name] {
+	var room [64]byte // most names fit, and need no memory
+	plain := room[:0]
+	for i := range len(name) {
+		c := name[i]
+		switch {
+		case c == '_':
+			c = '-'
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		}
+		plain = append(plain, c)
+	}
+	if len(plain) == 0 || removedExact[string(plain)] {
 		return true
 	}
-	for _, p := range removedPrefix {
-		if strings.HasPrefix(name, p) {
+	for _, p := range removedPrefix[plain[0]] {
+		if len(plain) >= len(p) && string(plain[:len(p)]) == p {
 			return true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -30,7 +31,7 @@ const (
 
 // forward sends the request on and the answer back. The token is what goes into its Authorization.
 func (c *call) forward(w http.ResponseWriter, r *http.Request, g *generation, token string) error {
-	headers, err := c.ownHeaders(r, token)
+	bound, err := c.boundTo(r, token)
 	if err != nil {
 		return err
 	}
@@ -47,7 +48,7 @@ func (c *call) forward(w http.ResponseWriter, r *http.Request, g *generation, to
 		Transport:  withContext{s.ctx, g.transport},
 		BufferPool: &c.buffers,
 		ErrorLog:   silent, // what it would say is in the record of the request
-		Rewrite:    func(p *httputil.ProxyRequest) { c.rewrite(p.Out, headers) },
+		Rewrite:    func(p *httputil.ProxyRequest) { c.rewrite(p.Out, token, bound) },
 		ModifyResponse: func(answer *http.Response) error {
 			timer.Stop()
 			s.begin()
@@ -76,7 +77,7 @@ func (t withContext) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // rewrite makes the request for the upstream: in the normal form that was matched, without anything that the caller says
 // about itself, and with what we say.
-func (c *call) rewrite(out *http.Request, headers http.Header) {
+func (c *call) rewrite(out *http.Request, token string, bound http.Header) {
 	custom := ""
 	if c.app != nil {
 		custom = c.app.CustomHeader
@@ -87,9 +88,8 @@ func (c *call) rewrite(out *http.Request, headers http.Header) {
 			out.Header.Del(name)
 		}
 	}
-	for name, values := range headers {
-		out.Header[name] = values
-	}
+	c.introduce(out.Header, token)
+	maps.Copy(out.Header, bound)
 	out.URL = c.target(out.URL.RawQuery)
 	out.Host = ""
 	out.Trailer = nil // whatever would come after the body comes unchecked
@@ -108,47 +108,48 @@ func (c *call) target(query string) *url.URL {
 	return &u
 }
 
-// ownHeaders are what we say about a request.
-func (c *call) ownHeaders(r *http.Request, token string) (http.Header, error) {
-	h := http.Header{}
-	h.Set("Authorization", oauth.TypeBearer+" "+token)
+// introduce says what we say about a request.
+func (c *call) introduce(h http.Header, token string) {
+	scheme := oauth.TypeBearer
+	if c.route.Exchange == objects.ExchangeNone {
+		scheme = c.who.Scheme
+	}
+	h.Set("Authorization", scheme+" "+token)
 	h.Set("X-Request-Id", c.event.RequestID)
 	if a := c.event.Peer.Address; a.IsValid() {
 		h.Set("X-Forwarded-For", a.String())
 	}
 	h.Set("X-Forwarded-Host", strings.TrimPrefix(c.route.origin, "https://"))
 	h.Set("X-Forwarded-Proto", "https")
-	if c.route.Exchange != objects.ExchangeNone {
-		return h, nil
-	}
-	h.Set("Authorization", c.who.Scheme+" "+token)
-	return h, c.passOn(r, token, h)
 }
 
-// passOn hands over what a token that goes on as it came is bound to: the proof, or the certificate (RFC 9440 §2). For a
+// boundTo hands over what a token that goes on as it came is bound to: the proof, or the certificate (RFC 9440 §2). For a
 // session the proof is made here, of the address outside, against which the API checks.
-func (c *call) passOn(r *http.Request, token string, h http.Header) error {
-	bound := c.who.Confirmation
+func (c *call) boundTo(r *http.Request, token string) (http.Header, error) {
+	if c.route.Exchange != objects.ExchangeNone {
+		return nil, nil
+	}
+	h, bound := http.Header{}, c.who.Confirmation
 	if bound.X5T != "" && c.who.Certificate != nil {
 		h.Set("Client-Cert", ":"+base64.StdEncoding.EncodeToString(c.who.Certificate.Raw)+":")
 	}
 	switch {
 	case bound.JKT == "":
-		return nil
+		return h, nil
 	case c.session == nil:
 		h.Set("DPoP", c.credentials.Proof)
-		return nil
+		return h, nil
 	}
 	signer, err := jose.NewSigner(c.session.Key)
 	if err != nil {
-		return fmt.Errorf("key of session: %w", err)
+		return nil, fmt.Errorf("key of session: %w", err)
 	}
 	proof, err := dpop.Make(signer, r.Method, c.route.origin+c.path, "", token, c.Now())
 	if err != nil {
-		return fmt.Errorf("prove possession of the session's key: %w", err)
+		return nil, fmt.Errorf("prove possession of the session's key: %w", err)
 	}
 	h.Set("DPoP", proof)
-	return nil
+	return h, nil
 }
 
 var (

@@ -21,6 +21,8 @@ var (
 )
 
 const (
+	// unwatched is how long nobody looks after a request: most are over by then.
+	unwatched = 100 * time.Millisecond
 	// watchEvery is how often an open request looks by itself whether it may go on.
 	watchEvery = 2 * time.Second
 	// grace is how long a request that was ended before its answer began may take to say so.
@@ -44,11 +46,10 @@ type stream struct {
 	cancel  context.CancelCauseFunc
 	over    func() error // why it may not go on
 	control *http.ResponseController
-	keys    [8]revocable
-	n       int
 
 	mu    sync.Mutex
-	begun bool // the answer
+	keys  []revocable // none: it is not watched yet
+	begun bool        // the answer
 	done  bool
 	timer *time.Timer
 }
@@ -58,6 +59,32 @@ type stream struct {
 func (c *call) watch(w http.ResponseWriter, r *http.Request) *stream {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	s := &stream{ctx: ctx, cancel: cancel, control: http.NewResponseController(w), over: c.over}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.timer = time.AfterFunc(c.nextLook(unwatched), func() { c.look(s) })
+	return s
+}
+
+// unwatch makes sure that nothing happens to the connection any more, which serves the next request.
+func (c *call) unwatch(s *stream) {
+	s.mu.Lock()
+	s.done = true
+	s.timer.Stop()
+	s.mu.Unlock()
+	c.streams.remove(s)
+	s.cancel(nil)
+}
+
+// follow has the stream hear of what is revoked.
+func (c *call) follow(s *stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done || s.keys != nil {
+		return
+	}
+	// The deadlines of the server are for requests that end; this one ends with its token.
+	_ = s.control.SetReadDeadline(time.Time{})
+	_ = s.control.SetWriteDeadline(time.Time{})
 	subject := subjectOf(c.who.Token)
 	s.key(store.EventJTI, subject.JTI)
 	s.key(store.EventGrant, subject.Grant)
@@ -68,33 +95,12 @@ func (c *call) watch(w http.ResponseWriter, r *http.Request) *stream {
 	if c.session != nil {
 		s.key(store.EventSession, c.session.Record.ID)
 	}
-	// The deadlines of the server are for requests that end; this one ends with its token.
-	_ = s.control.SetReadDeadline(time.Time{})
-	_ = s.control.SetWriteDeadline(time.Time{})
-	s.mu.Lock()
-	s.timer = time.AfterFunc(c.nextLook(), func() { c.look(s) })
-	s.mu.Unlock()
 	c.streams.add(s)
-	if err := c.over(); err != nil { // since it was decided
-		cancel(err)
-	}
-	return s
-}
-
-// unwatch makes sure that nothing happens to the connection any more, which serves the next request.
-func (c *call) unwatch(s *stream) {
-	c.streams.remove(s)
-	s.mu.Lock()
-	s.done = true
-	s.timer.Stop()
-	s.mu.Unlock()
-	s.cancel(nil)
 }
 
 func (s *stream) key(kind, key string) {
 	if key != "" {
-		s.keys[s.n] = revocable{kind, key}
-		s.n++
+		s.keys = append(s.keys, revocable{kind, key})
 	}
 }
 
@@ -129,12 +135,13 @@ func (c *call) ask(ctx context.Context) error {
 	return nil
 }
 
-func (c *call) nextLook() time.Duration {
-	return max(time.Millisecond, min(watchEvery, c.who.ExpiresAt.Sub(c.Now())))
+func (c *call) nextLook(within time.Duration) time.Duration {
+	return max(time.Millisecond, min(within, c.who.ExpiresAt.Sub(c.Now())))
 }
 
 // look is what the timer does.
 func (c *call) look(s *stream) {
+	c.follow(s)
 	err := c.over()
 	if err == nil && c.Feed.Stale() {
 		err = c.ask(s.ctx)
@@ -146,7 +153,7 @@ func (c *call) look(s *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.done && s.ctx.Err() == nil { // or else the timer is that of end
-		s.timer.Reset(c.nextLook())
+		s.timer.Reset(c.nextLook(watchEvery))
 	}
 }
 
@@ -189,7 +196,7 @@ func (s *stream) cut() {
 func (t *streams) add(s *stream) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, k := range s.keys[:s.n] {
+	for _, k := range s.keys {
 		if t.by[k] == nil {
 			t.by[k] = map[*stream]struct{}{}
 		}
@@ -200,7 +207,7 @@ func (t *streams) add(s *stream) {
 func (t *streams) remove(s *stream) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, k := range s.keys[:s.n] {
+	for _, k := range s.keys {
 		if delete(t.by[k], s); len(t.by[k]) == 0 {
 			delete(t.by, k)
 		}

@@ -78,23 +78,24 @@ func newTickets() *tickets {
 // once has fn run by one of those who ask the same at the same time, and not suffer from that one hanging up.
 func (t *tickets) once(ctx context.Context, what string, key ticketKey, fn func(context.Context) (any, error)) (any, error) {
 	name := what + string(key.token[:]) + key.audience + "\x00" + key.onward + "\x00" + strconv.FormatUint(key.generation, 36)
-	flight := t.flights.DoChan(name, func() (any, error) {
+	v, err, _ := t.flights.Do(name, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
 		return fn(ctx)
 	})
-	select {
-	case r := <-flight:
-		return r.Val, r.Err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return v, err
+}
+
+// hashOf is SHA-256 without a copy of the text in the heap.
+func hashOf(text string) [sha256.Size]byte {
+	var room [2048]byte // for most
+	return sha256.Sum256(append(room[:0], text...))
 }
 
 // ticket finds the verdict on a token, from memory or from the issuer. While the feed is too old to be trusted the issuer is
 // asked every time; where it cannot be, nothing is let through. Errors are *resource.Challenge or no refusal.
 func (c *call) ticket(ctx context.Context, g *generation, token string) (*ticket, error) {
-	key := ticketKey{token: sha256.Sum256([]byte(token)), audience: c.route.Audience, onward: c.route.UpstreamAudience, generation: g.number}
+	key := ticketKey{token: hashOf(token), audience: c.route.Audience, onward: c.route.UpstreamAudience, generation: g.number}
 	now, stale := c.Now(), c.Feed.Stale()
 	if !stale {
 		if t, ok := c.tickets.good.GetIfPresent(key); ok && now.Before(t.until) {
