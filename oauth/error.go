@@ -47,6 +47,8 @@ const (
 	RequestURINotSupported   Code = "request_uri_not_supported"  // OIDC Core §3.1.2.6
 	RegistrationNotSupported Code = "registration_not_supported" // OIDC Core §3.1.2.6
 
+	UnmetAuthenticationRequirements Code = "unmet_authentication_requirements" // OIDC Unmet Authentication Requirements §1
+
 	InvalidRedirectURI    Code = "invalid_redirect_uri"    // RFC 7591 §3.2.2
 	InvalidClientMetadata Code = "invalid_client_metadata" // RFC 7591 §3.2.2
 )

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/url"
 
-	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/jose"
 	"github.com/holdfast-iam/holdfast/oauth"
 )
@@ -94,21 +93,18 @@ func (c *ClaimRequest) texts() []string {
 	return list
 }
 
-// checkClaims keeps the parameter in its normal form: members in order, nothing that is not understood.
-func checkClaims(_ *objects.Client, params url.Values, a *Authorization) error {
+// checkClaims reads the parameter and keeps it in its normal form: members in order, nothing that is not understood.
+func checkClaims(params url.Values, a *Authorization) (*ClaimsRequest, error) {
 	text := params.Get("claims")
 	if text == "" {
-		return nil
+		return new(ClaimsRequest), nil
 	}
 	asked, err := ParseClaims([]byte(text))
-	if err != nil {
-		return err
-	}
-	if len(asked.Userinfo)+len(asked.IDToken) == 0 {
-		return nil
+	if err != nil || len(asked.Userinfo)+len(asked.IDToken) == 0 {
+		return asked, err
 	}
 	if a.Claims, err = json.Marshal(asked); len(a.Claims) > maxClaimsText {
-		return errLongClaims // escaped, it takes more room
+		return nil, errLongClaims // escaped, it takes more room
 	}
-	return err
+	return asked, err
 }

@@ -35,15 +35,14 @@ type Authorization struct {
 	LoginHint     string   `json:"h,omitempty"`
 	DPoPJKT       string   `json:"j,omitempty"`
 	ResponseMode  string   `json:"y,omitempty"`
-	ACRValues     []string `json:"v,omitempty"` // in order of preference
+	ACRValues     []string `json:"v,omitempty"` // wished for, in order of preference
+	RequiredACR   []string `json:"x,omitempty"` // demanded: acr has to be one of them
 	UILocales     []string `json:"g,omitempty"`
 	Display       string   `json:"d,omitempty"`
-	HintedSubject string   `json:"u,omitempty"` // sub of id_token_hint, as the client knows it
+	Subjects      []string `json:"u,omitempty"` // whose answer is wanted: one of these, as the client knows them
 	// Claims is the parameter claims (OIDC Core §5.5), Details is authorization_details (RFC 9396 §2), both checked.
 	Claims  json.RawMessage `json:"l,omitempty"`
 	Details json.RawMessage `json:"e,omitempty"`
-	// AskAgain is for details of a type that is asked for every time, whatever was allowed before.
-	AskAgain bool `json:"f,omitempty"`
 }
 
 // Prompts says whether a value is among those of prompt.
@@ -53,7 +52,9 @@ func (a *Authorization) Prompts(value string) bool { return slices.Contains(a.Pr
 type Checker struct {
 	Issuer   string
 	Registry *objects.Registry
-	Now      func() time.Time
+	// Hint verifies an id_token_hint, which may have expired, and tells whom it is about; nil: none is taken.
+	Hint func(client *objects.Client, token string) (subject string, err error)
+	Now  func() time.Time
 	// KeysOf are the registered keys of a client, with one of this kid if it has one; kid may be "".
 	KeysOf func(ctx context.Context, client *objects.Client, kid string) (jose.Set, error)
 	// ObjectAt reads the request object at an address; nil: there is no reading.
@@ -105,13 +106,13 @@ func (c *Checker) Check(ctx context.Context, client *objects.Client, outer url.V
 		Prompt: unique(strings.Fields(params.Get("prompt"))), DPoPJKT: params.Get("dpop_jkt"),
 	}
 	for _, check := range []func(*objects.Client, url.Values, *Authorization) error{
-		checkSizes, checkGrant, checkResponseType, checkResponseMode, checkPKCE, checkScope, checkResources, checkPrompt, checkMaxAge, checkJKT, checkClaims,
+		checkSizes, checkGrant, checkResponseType, checkResponseMode, checkPKCE, checkScope, checkResources, checkPrompt, checkMaxAge, checkJKT,
 	} {
 		if err := check(client, params, a); err != nil {
 			return nil, target, err
 		}
 	}
-	if err := c.checkTargets(ctx, client, params, a); err != nil {
+	if err := c.checkSignIn(client, params, a); err != nil {
 		return nil, target, err
 	}
 	return a, target, nil
@@ -164,10 +165,10 @@ func checkPKCE(client *objects.Client, params url.Values, a *Authorization) erro
 	return nil
 }
 
-// RFC 6749 §3.3. Who asks with details need not ask with scopes (RFC 9396 §3).
-func checkScope(client *objects.Client, params url.Values, a *Authorization) error {
-	if len(a.Scope) == 0 && params.Get("authorization_details") == "" {
-		return errNothingAsked
+// RFC 6749 §3.3.
+func checkScope(client *objects.Client, _ url.Values, a *Authorization) error {
+	if len(a.Scope) == 0 {
+		return oauth.Refuse(oauth.InvalidScope, "scope is missing")
 	}
 	for _, s := range a.Scope {
 		if !client.AllowsScope(s) {
