@@ -43,6 +43,8 @@ type Authorization struct {
 	// Claims is the parameter claims (OIDC Core §5.5), Details is authorization_details (RFC 9396 §2), both checked.
 	Claims  json.RawMessage `json:"l,omitempty"`
 	Details json.RawMessage `json:"e,omitempty"`
+	// AskAgain is for details of a type that is asked for every time, whatever was allowed before.
+	AskAgain bool `json:"f,omitempty"`
 }
 
 // Prompts says whether a value is among those of prompt.
@@ -112,6 +114,9 @@ func (c *Checker) Check(ctx context.Context, client *objects.Client, outer url.V
 			return nil, target, err
 		}
 	}
+	if err := c.checkTargets(ctx, client, params, a); err != nil {
+		return nil, target, err
+	}
 	if err := c.checkSignIn(client, params, a); err != nil {
 		return nil, target, err
 	}
@@ -165,10 +170,10 @@ func checkPKCE(client *objects.Client, params url.Values, a *Authorization) erro
 	return nil
 }
 
-// RFC 6749 §3.3.
-func checkScope(client *objects.Client, _ url.Values, a *Authorization) error {
-	if len(a.Scope) == 0 {
-		return oauth.Refuse(oauth.InvalidScope, "scope is missing")
+// RFC 6749 §3.3. Who asks with details need not ask with scopes (RFC 9396 §3).
+func checkScope(client *objects.Client, params url.Values, a *Authorization) error {
+	if len(a.Scope) == 0 && params.Get("authorization_details") == "" {
+		return errNothingAsked
 	}
 	for _, s := range a.Scope {
 		if !client.AllowsScope(s) {

@@ -52,7 +52,7 @@ func TestCheckNormalForm(t *testing.T) {
 		v.Set(name, value)
 	}
 	v["resource"] = []string{orders, "https://stock.example", orders}
-	a, target, err := (&request.Checker{Issuer: issuer}).Check(t.Context(), client(nil), v)
+	a, target, err := (&request.Checker{Issuer: issuer, Registry: registry(t)}).Check(t.Context(), client(nil), v)
 	if err != nil || target == nil {
 		t.Fatal(err)
 	}
@@ -277,10 +277,13 @@ func FuzzCheck(f *testing.F) {
 	f.Add(right().Encode())
 	f.Add("redirect_uri=http://127.0.0.1:7/cb&state=%00&scope=%20&max_age=1e3&resource=a&resource=b&prompt=none+none")
 	f.Add("redirect_uri=http://[::1%25eth0]:1/cb&request=&code_challenge=")
+	details := right()
+	details.Set("authorization_details", `[{"type":"order","actions":["read"],"locations":["https://orders.example"]}]`)
+	f.Add(details.Encode())
 	c := client(func(c *objects.Client) {
 		c.ApplicationType, c.RedirectURIs = "native", []string{callback, "http://127.0.0.1/cb", "http://[::1]/cb"}
 	})
-	checker := &request.Checker{Issuer: issuer}
+	checker := &request.Checker{Issuer: issuer, Registry: registry(f)}
 	f.Fuzz(func(t *testing.T, query string) {
 		v, err := url.ParseQuery(query)
 		if err != nil {
