@@ -6,14 +6,14 @@ import (
 	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/store"
-	"github.com/holdfast-iam/holdfast/jose"
 	"github.com/holdfast-iam/holdfast/oauth"
 )
 
-// keyView is a signing key without its private part.
+// keyView is a key without its private part.
 type keyView struct {
 	ID         string          `json:"id"`
 	Alg        string          `json:"alg"`
+	Use        string          `json:"use"`   // sig or enc
 	State      string          `json:"state"` // announced, active, retiring or gone
 	External   string          `json:"external,omitempty"`
 	Public     json.RawMessage `json:"public"`
@@ -36,7 +36,7 @@ func (e *Endpoints) listKeys(tx *store.Tx, _ *request) (*answer, error) {
 	}
 	views := make([]keyView, len(list))
 	for i, k := range list {
-		views[i] = keyView{k.ID, k.Alg, k.State, k.External, k.Public, k.CreatedAt, k.ActivateAt, k.RetireAt, k.GoneAt}
+		views[i] = keyView{k.ID, k.Alg, k.Use, k.State, k.External, k.Public, k.CreatedAt, k.ActivateAt, k.RetireAt, k.GoneAt}
 	}
 	return &answer{body: page[keyView]{Items: views}}, nil
 }
@@ -47,8 +47,8 @@ func (e *Endpoints) readRotation(_ context.Context, q *request) error {
 	if err := q.decode(in); err != nil {
 		return err
 	}
-	if _, err := e.Signing.Signer(jose.Alg(in.Alg)); err != nil {
-		return oauth.Refuse(oauth.InvalidRequest, "this issuer does not sign with this algorithm").With(err)
+	if !e.Signing.Has(in.Alg) {
+		return oauth.Refuse(oauth.InvalidRequest, "this issuer has no keys for this algorithm")
 	}
 	q.id, q.input = in.Alg, in
 	return nil
@@ -63,5 +63,5 @@ func (e *Endpoints) rotate(ctx context.Context, q *request) (*answer, error) {
 	if in.Compromised {
 		turn = e.Signing.Replace
 	}
-	return &answer{}, turn(ctx, jose.Alg(in.Alg))
+	return &answer{}, turn(ctx, in.Alg)
 }

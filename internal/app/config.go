@@ -64,10 +64,16 @@ type TenantConfig struct {
 	// RelyingPartyID is the WebAuthn relying party id: the issuer's host or a parent of it. Choose once.
 	RelyingPartyID string `yaml:"relying_party_id"`
 	// ClientCAFiles are PEM files of the roots that tls_client_auth certificates must chain to.
-	ClientCAFiles []string        `yaml:"client_ca_files"`
-	SigningAlgs   []string        `yaml:"signing_algorithms"` // ES256, EdDSA, PS256, RS256; default all, ES256 first
-	Keys          KeysConfig      `yaml:"keys"`
-	Lifetimes     LifetimesConfig `yaml:"lifetimes"`
+	ClientCAFiles []string `yaml:"client_ca_files"`
+	// SigningAlgs are ES256, EdDSA, PS256, RS256; default all. The first is used where neither client nor standard ask
+	// for another: RS256 is the default of clients with profile oidc.
+	SigningAlgs []string `yaml:"signing_algorithms"`
+	// AccessTokenAlg signs access tokens; default the first of signing_algorithms.
+	AccessTokenAlg string `yaml:"access_token_signing_algorithm"`
+	// EncryptionAlgs are those by which clients may encrypt request objects: RSA-OAEP-256, ECDH-ES; default both.
+	EncryptionAlgs []string        `yaml:"encryption_algorithms"`
+	Keys           KeysConfig      `yaml:"keys"`
+	Lifetimes      LifetimesConfig `yaml:"lifetimes"`
 	// RefreshRetryWindow lets a rotated (unbound) refresh token be used once more within this time: weaker.
 	RefreshRetryWindow time.Duration      `yaml:"refresh_retry_window"`
 	TokenHandler       TokenHandlerConfig `yaml:"token_handler"`
@@ -187,6 +193,10 @@ func (t *TenantConfig) withDefaults() {
 	setDefault(&t.RelyingPartyID, hostOf(t.Issuer))
 	if len(t.SigningAlgs) == 0 {
 		t.SigningAlgs = []string{"ES256", "EdDSA", "PS256", "RS256"}
+	}
+	setDefault(&t.AccessTokenAlg, t.SigningAlgs[0])
+	if len(t.EncryptionAlgs) == 0 {
+		t.EncryptionAlgs = []string{"RSA-OAEP-256", "ECDH-ES"}
 	}
 	setDefault(&t.Keys.Rotate, 30*24*time.Hour)
 	setDefault(&t.Keys.Announce, 24*time.Hour)

@@ -13,7 +13,6 @@ import (
 
 	"github.com/holdfast-iam/holdfast/internal/keys"
 	"github.com/holdfast-iam/holdfast/internal/web"
-	"github.com/holdfast-iam/holdfast/jose"
 	"github.com/holdfast-iam/holdfast/oauth"
 )
 
@@ -111,7 +110,7 @@ func (a *App) rotateNow(w http.ResponseWriter, r *http.Request) error {
 		if t.Name != form.Get("tenant") && (form.Has("tenant") || len(tenants) > 1) {
 			continue
 		}
-		if err := t.signing.Rotate(r.Context(), jose.Alg(form.Get("alg"))); err != nil {
+		if err := t.signing.Rotate(r.Context(), form.Get("alg")); err != nil {
 			return oauth.Refuse(oauth.InvalidRequest, "there is no key of this algorithm").With(err)
 		}
 		return web.WriteJSON(w, http.StatusOK, map[string]bool{"rotated": true})

@@ -98,7 +98,7 @@ func (a *App) openTenant(ctx context.Context, cfg *Config, c *TenantConfig, f *f
 		return nil, err
 	}
 	t.signing = keys.NewSigning(keys.SigningConfig{
-		DB: t.db, Ring: a.Ring, Algs: t.algs(), Rotate: c.Keys.Rotate, Announce: c.Keys.Announce, Retire: c.Keys.Retire,
+		DB: t.db, Ring: a.Ring, Algs: t.algs(), Encryption: t.encryptionAlgs(), Rotate: c.Keys.Rotate, Announce: c.Keys.Announce, Retire: c.Keys.Retire,
 		External: remote, ExternalKeys: external,
 	})
 	a.listenTo(t) // before anything is read, or a change after that would pass unheard
@@ -124,7 +124,7 @@ func (t *tenant) openKeys(ctx context.Context) (err error) {
 	l := t.Lifetimes
 	t.minter, err = tokens.New(ctx, tokens.Config{
 		Issuer: t.Issuer, DB: t.db, Ring: t.app.Ring, Signing: t.signing, Registry: t.registry, Feed: t.app.feed, Now: t.app.Clock.Now,
-		AccessAlg: t.algs()[0],
+		AccessAlg: jose.Alg(t.AccessTokenAlg),
 		Lifetimes: tokens.Lifetimes{
 			Access: l.AccessToken, IDToken: l.IDToken, RefreshIdle: l.RefreshIdle, RefreshAbsolute: l.RefreshAbsolute,
 			RefreshRetryWindow: t.RefreshRetryWindow,
@@ -137,6 +137,14 @@ func (t *tenant) algs() []jose.Alg {
 	var algs []jose.Alg
 	for _, name := range t.SigningAlgs {
 		algs = append(algs, jose.Alg(name))
+	}
+	return algs
+}
+
+func (t *tenant) encryptionAlgs() []jose.KeyAlg {
+	var algs []jose.KeyAlg
+	for _, name := range t.EncryptionAlgs {
+		algs = append(algs, jose.KeyAlg(name))
 	}
 	return algs
 }

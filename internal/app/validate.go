@@ -196,11 +196,7 @@ func (v *validator) tenant(path string, t *TenantConfig) {
 	if rp := t.RelyingPartyID; rp != host && !strings.HasSuffix(host, "."+rp) {
 		v.report(path+".relying_party_id", "is neither the issuer's host nor a parent of it", "use "+host+" or a registrable parent (WebAuthn §5.1.2)")
 	}
-	for i, alg := range t.SigningAlgs {
-		if !jose.Alg(alg).Supported() {
-			v.report(fmt.Sprintf("%s.signing_algorithms[%d]", path, i), "is unknown", "use ES256, EdDSA, PS256 or RS256")
-		}
-	}
+	v.algorithms(path, t)
 	for i, f := range t.ClientCAFiles {
 		v.file(fmt.Sprintf("%s.client_ca_files[%d]", path, i), f, "name a PEM file of trusted roots")
 	}
@@ -223,6 +219,22 @@ func (v *validator) tenant(path string, t *TenantConfig) {
 	// A key must be known to every cache of the key set before it signs, and as long as anything it signed lives.
 	within("keys.announce", t.Keys.Announce, 15*time.Minute, t.Keys.Rotate)
 	within("keys.retire", t.Keys.Retire, max(t.Lifetimes.AccessToken, t.Lifetimes.IDToken), 365*day)
+}
+
+func (v *validator) algorithms(path string, t *TenantConfig) {
+	for i, alg := range t.SigningAlgs {
+		if !jose.Alg(alg).Supported() {
+			v.report(fmt.Sprintf("%s.signing_algorithms[%d]", path, i), "is unknown", "use ES256, EdDSA, PS256 or RS256")
+		}
+	}
+	if !slices.Contains(t.SigningAlgs, t.AccessTokenAlg) {
+		v.report(path+".access_token_signing_algorithm", "is not among signing_algorithms", "use one of "+strings.Join(t.SigningAlgs, ", "))
+	}
+	for i, alg := range t.EncryptionAlgs {
+		if alg != string(jose.RSAOAEP256) && alg != string(jose.ECDHES) {
+			v.report(fmt.Sprintf("%s.encryption_algorithms[%d]", path, i), "is unknown", "use RSA-OAEP-256 or ECDH-ES")
+		}
+	}
 }
 
 func (v *validator) admin() {

@@ -167,7 +167,7 @@ func TestRFC9110_13_1_2_NotModified(t *testing.T) {
 		}
 	}
 	before := get(t, h, "/acme/jwks", "").Header().Get("ETag")
-	if err := signing.Announce(t.Context(), jose.ES256); err != nil {
+	if err := signing.Announce(t.Context(), string(jose.ES256)); err != nil {
 		t.Fatal(err)
 	}
 	w := get(t, h, "/acme/jwks", before)

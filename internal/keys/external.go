@@ -85,16 +85,16 @@ func (s *Signing) configured(id string) *ExternalKey {
 
 // incoming is the external key for an algorithm that is to sign and has not been seen yet; nil: there is none. One that
 // has been retired does not come back: whoever did that had a reason.
-func (s *Signing) incoming(list []store.SigningKey, a jose.Alg) *store.SigningKey {
+func (s *Signing) incoming(list []store.SigningKey, a string) *store.SigningKey {
 	for _, k := range s.cfg.ExternalKeys {
-		if k.Public.Alg() != a || find(list, k.id()) {
+		if string(k.Public.Alg()) != a || find(list, k.id()) {
 			continue
 		}
 		jwk, err := json.Marshal(k.Public.Public().WithID(k.id()))
 		if err != nil {
 			continue // it has been tried
 		}
-		return &store.SigningKey{ID: k.id(), Alg: string(a), Use: "sig", Public: jwk, External: k.Name}
+		return &store.SigningKey{ID: k.id(), Alg: a, Use: useSignature, Public: jwk, External: k.Name}
 	}
 	return nil
 }

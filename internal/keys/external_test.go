@@ -68,7 +68,7 @@ func TestExternalKeysComeAndGoAnnounced(t *testing.T) {
 	ring := keys.NewRing()
 	own := newSigning(t, db, ring, jose.ES256)
 	first := signs(t, own, jose.ES256)
-	must(t, own.Announce(t.Context(), jose.ES256))
+	must(t, own.Announce(t.Context(), string(jose.ES256)))
 
 	c := outside(t, db, ring, jose.ES256)
 	id := c.ExternalKeys[0].Public.Thumbprint()
@@ -102,7 +102,7 @@ func TestExternalKeysComeAndGoAnnounced(t *testing.T) {
 func TestRetiredExternalKeysDoNotComeBack(t *testing.T) {
 	c := outside(t, storetest.Open(t), keys.NewRing(), jose.ES256)
 	s := begin(t, c)
-	must(t, s.Replace(t.Context(), jose.ES256))
+	must(t, s.Replace(t.Context(), string(jose.ES256)))
 	must(t, s.Step(t.Context()))
 	if id := c.ExternalKeys[0].Public.Thumbprint(); signs(t, begin(t, c), jose.ES256) == id || published(s, id) {
 		t.Error("a withdrawn key signs again")

@@ -17,32 +17,36 @@ import (
 
 // SigningConfig is what the signing keys of one tenant need. Durations that are 0 get their default.
 type SigningConfig struct {
-	DB       *store.DB // of the tenant
-	Ring     *Ring
-	Algs     []jose.Alg    // one key signs for each; the first is the default
-	Rotate   time.Duration // age at which a successor is announced; 30 days
-	Announce time.Duration // published before it signs: longer than key sets are cached, 15 min; 24 h
-	Retire   time.Duration // published after it signed last: longer than tokens live; 24 h
-	External *RemoteSigner // for keys that live elsewhere; may be nil
+	DB   *store.DB // of the tenant
+	Ring *Ring
+	Algs []jose.Alg // one key signs for each; the first is the default
+	// Encryption are the algorithms by which others encrypt to the tenant, with one key for each. May be empty.
+	Encryption []jose.KeyAlg
+	Rotate     time.Duration // age at which a successor is announced; 30 days
+	Announce   time.Duration // published before it signs: longer than key sets are cached, 15 min; 24 h
+	Retire     time.Duration // published after it signed last: longer than tokens live; 24 h
+	External   *RemoteSigner // for keys that live elsewhere; may be nil
 	// ExternalKeys are those of them that sign, at most one for an algorithm. One that is new is announced first, unless
 	// nothing has signed before; one that is not named any more is succeeded by a key of our own.
 	ExternalKeys []ExternalKey
 }
 
-// Signing holds the keys that sign the tokens of one tenant. Keys pass through the states announced, active,
+// Signing holds the keys that sign the tokens of one tenant, and those that others encrypt to. Keys pass through the states announced, active,
 // retiring and gone in the database; every node works with what it has read last. Safe for concurrent use.
 type Signing struct {
 	cfg     SigningConfig
+	algs    []string // of either kind
 	reading sync.Mutex
 	view    atomic.Pointer[view]
 }
 
 // view is what a node knows of the keys.
 type view struct {
-	signers map[jose.Alg]*jose.Signer
-	public  []jose.Key
-	jwks    []byte
-	etag    string
+	signers   map[jose.Alg]*jose.Signer
+	public    []jose.Key
+	decrypter *jose.Decrypter
+	jwks      []byte
+	etag      string
 }
 
 // NewSigning prepares the keys of a tenant. Call Load before anything else.
@@ -55,7 +59,13 @@ func NewSigning(c SigningConfig) *Signing {
 		}
 	}
 	s := &Signing{cfg: c}
-	s.view.Store(new(view))
+	for _, a := range c.Algs {
+		s.algs = append(s.algs, string(a))
+	}
+	for _, a := range c.Encryption {
+		s.algs = append(s.algs, string(a))
+	}
+	s.view.Store(&view{decrypter: new(jose.Decrypter)})
 	return s
 }
 
@@ -98,34 +108,17 @@ func (s *Signing) list(ctx context.Context) (list []store.SigningKey, err error)
 	return list, nil
 }
 
-// look makes the view: the active keys with their signers, then all that are published besides.
+// look makes the view of the keys.
 func (s *Signing) look(list []store.SigningKey) (*view, error) {
-	v := &view{signers: map[jose.Alg]*jose.Signer{}}
-	for _, a := range s.cfg.Algs {
-		row := newest(list, a, StateActive)
-		if row == nil {
-			continue
-		}
-		signer, err := s.signer(*row)
-		if err != nil {
-			return nil, fmt.Errorf("key %s: %w", row.ID, err)
-		}
-		v.signers[a] = signer
-		v.public = append(v.public, signer.Key())
+	v := &view{}
+	if err := s.lookAtSignatures(v, list); err != nil {
+		return nil, err
 	}
-	for _, row := range list {
-		known := slices.ContainsFunc(v.public, func(k jose.Key) bool { return k.ID() == row.ID })
-		if row.State == StateGone || known {
-			continue
-		}
-		public, err := jose.ParseKey(row.Public)
-		if err != nil {
-			return nil, fmt.Errorf("key %s: %w", row.ID, err)
-		}
-		v.public = append(v.public, public)
+	encryption, err := s.lookAtEncryption(v, list)
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	if v.jwks, err = json.Marshal(jose.Set{Keys: v.public}); err != nil {
+	if v.jwks, err = json.Marshal(jose.Set{Keys: v.public, Encryption: encryption}); err != nil {
 		return nil, err
 	}
 	sum := sha256.Sum256(v.jwks)
@@ -133,11 +126,40 @@ func (s *Signing) look(list []store.SigningKey) (*view, error) {
 	return v, nil
 }
 
+// lookAtSignatures finds the active keys with their signers, then all that are published besides.
+func (s *Signing) lookAtSignatures(v *view, list []store.SigningKey) error {
+	v.signers = map[jose.Alg]*jose.Signer{}
+	for _, a := range s.cfg.Algs {
+		row := newest(list, string(a), StateActive)
+		if row == nil {
+			continue
+		}
+		signer, err := s.signer(*row)
+		if err != nil {
+			return fmt.Errorf("key %s: %w", row.ID, err)
+		}
+		v.signers[a] = signer
+		v.public = append(v.public, signer.Key())
+	}
+	for _, row := range list {
+		known := slices.ContainsFunc(v.public, func(k jose.Key) bool { return k.ID() == row.ID })
+		if row.State == StateGone || row.Use != useSignature || known {
+			continue
+		}
+		public, err := jose.ParseKey(row.Public)
+		if err != nil {
+			return fmt.Errorf("key %s: %w", row.ID, err)
+		}
+		v.public = append(v.public, public)
+	}
+	return nil
+}
+
 func (s *Signing) signer(row store.SigningKey) (*jose.Signer, error) {
 	if row.External != "" {
 		return s.external(row)
 	}
-	private, err := s.cfg.Ring.Open(PurposeSeal, keyPlace(s.cfg.DB.Tenant(), row.ID), row.Sealed)
+	private, err := s.open(row)
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +169,14 @@ func (s *Signing) signer(row store.SigningKey) (*jose.Signer, error) {
 	}
 	return jose.NewSigner(k)
 }
+
+// open is the private JWK of a key.
+func (s *Signing) open(row store.SigningKey) ([]byte, error) {
+	return s.cfg.Ring.Open(PurposeSeal, keyPlace(s.cfg.DB.Tenant(), row.ID), row.Sealed)
+}
+
+// Has says whether the tenant has keys for an algorithm, of either kind.
+func (s *Signing) Has(a string) bool { return slices.Contains(s.algs, a) }
 
 // Signer returns the signer for an algorithm.
 func (s *Signing) Signer(a jose.Alg) (*jose.Signer, error) {
@@ -163,7 +193,7 @@ func (s *Signing) JWKS() (body []byte, etag string) {
 	return v.jwks, v.etag
 }
 
-// PublicKeys lists the published keys: what may have signed a token that is still alive. Do not change the list.
+// PublicKeys lists the published keys that sign: what may have signed a token that is still alive. Do not change the list.
 func (s *Signing) PublicKeys() []jose.Key { return s.view.Load().public }
 
 // change runs fn on the keys as they are, one change at a time over all nodes.

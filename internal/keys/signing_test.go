@@ -111,7 +111,7 @@ func TestRFC7517_5_KeySet(t *testing.T) {
 			t.Errorf("a published key is %v", k)
 		}
 	}
-	if err := s.Announce(t.Context(), jose.ES256); err != nil {
+	if err := s.Announce(t.Context(), string(jose.ES256)); err != nil {
 		t.Fatal(err)
 	}
 	if _, changed := s.JWKS(); changed == etag {
@@ -179,7 +179,7 @@ func TestNodesHearOfRotation(t *testing.T) {
 	db, ring := storetest.Open(t), keys.NewRing()
 	a, b := newSigning(t, db, ring, jose.ES256), newSigning(t, db, ring, jose.ES256)
 	before := signs(t, b, jose.ES256)
-	must(t, a.Rotate(t.Context(), jose.ES256))
+	must(t, a.Rotate(t.Context(), string(jose.ES256)))
 	events, err := db.Events(t.Context(), time.Time{})
 	must(t, err)
 	heard := 0
@@ -202,28 +202,28 @@ func TestNodesHearOfRotation(t *testing.T) {
 
 func TestRotateTakesTheAnnouncedKey(t *testing.T) {
 	s := newSigning(t, storetest.Open(t), keys.NewRing(), jose.ES256)
-	must(t, s.Announce(t.Context(), jose.ES256))
-	must(t, s.Announce(t.Context(), jose.ES256)) // there is one already
+	must(t, s.Announce(t.Context(), string(jose.ES256)))
+	must(t, s.Announce(t.Context(), string(jose.ES256))) // there is one already
 	if len(s.PublicKeys()) != 2 {
 		t.Fatalf("%d keys are published", len(s.PublicKeys()))
 	}
 	next := s.PublicKeys()[1].ID()
-	must(t, s.Rotate(t.Context(), jose.ES256))
+	must(t, s.Rotate(t.Context(), string(jose.ES256)))
 	if signs(t, s, jose.ES256) != next {
 		t.Error("the announced key does not sign")
 	}
-	if err := s.Rotate(t.Context(), jose.RS256); err == nil {
+	if err := s.Rotate(t.Context(), string(jose.RS256)); err == nil {
 		t.Error("an algorithm without keys is rotated")
 	}
 }
 
 func TestReplaceWithdrawsAtOnce(t *testing.T) {
 	s := newSigning(t, storetest.Open(t), keys.NewRing(), jose.ES256, jose.EdDSA)
-	must(t, s.Announce(t.Context(), jose.ES256))
-	must(t, s.Rotate(t.Context(), jose.ES256))
-	must(t, s.Announce(t.Context(), jose.ES256))
+	must(t, s.Announce(t.Context(), string(jose.ES256)))
+	must(t, s.Rotate(t.Context(), string(jose.ES256)))
+	must(t, s.Announce(t.Context(), string(jose.ES256)))
 	leaked, other := signs(t, s, jose.ES256), signs(t, s, jose.EdDSA)
-	must(t, s.Replace(t.Context(), jose.ES256))
+	must(t, s.Replace(t.Context(), string(jose.ES256)))
 	if signs(t, s, jose.ES256) == leaked || len(s.PublicKeys()) != 2 || !published(s, other) {
 		t.Errorf("after the replacement %v are published", s.PublicKeys())
 	}
@@ -262,12 +262,12 @@ func TestNodesDoNotGetInEachOthersWay(t *testing.T) {
 		}
 		together(func(s *keys.Signing) error { return s.Load(t.Context()) })
 		count(t, db, map[string]int{keys.StateActive: 2})
-		together(func(s *keys.Signing) error { return s.Announce(t.Context(), jose.ES256) })
+		together(func(s *keys.Signing) error { return s.Announce(t.Context(), string(jose.ES256)) })
 		count(t, db, map[string]int{keys.StateActive: 2, keys.StateAnnounced: 1})
-		together(func(s *keys.Signing) error { return s.Rotate(t.Context(), jose.EdDSA) })
+		together(func(s *keys.Signing) error { return s.Rotate(t.Context(), string(jose.EdDSA)) })
 		count(t, db, map[string]int{keys.StateActive: 2, keys.StateAnnounced: 1, keys.StateRetiring: 8})
 		// The first takes the announced key; the others, which have seen it, need one of their own after all.
-		together(func(s *keys.Signing) error { return s.Rotate(t.Context(), jose.ES256) })
+		together(func(s *keys.Signing) error { return s.Rotate(t.Context(), string(jose.ES256)) })
 		count(t, db, map[string]int{keys.StateActive: 2, keys.StateRetiring: 16})
 	})
 }
