@@ -1,5 +1,10 @@
 package oauth
 
+import (
+	"encoding/json"
+	"slices"
+)
+
 // Grant types (RFC 6749 §4, §6, RFC 8693 §2.1).
 const (
 	GrantAuthorizationCode = "authorization_code"
@@ -92,6 +97,22 @@ type Introspection struct {
 	Actor     *Actor        `json:"act,omitempty"`
 	SessionID string        `json:"sid,omitempty"`      // with the next, private to this issuer: what ends the token
 	GrantID   string        `json:"grant_id,omitempty"` // when it is revoked
+	// Others are members that only this issuer has, by name; none is one of the above.
+	Others map[string]json.RawMessage `json:"-"`
+}
+
+// MarshalJSON writes the others among the members.
+func (i Introspection) MarshalJSON() ([]byte, error) {
+	type members Introspection
+	own, err := json.Marshal(members(i))
+	if err != nil || len(i.Others) == 0 {
+		return own, err
+	}
+	others, err := json.Marshal(i.Others)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(own[:len(own)-1], []byte(","), others[1:]), nil
 }
 
 // PushedResponse is the answer of RFC 9126 §2.2.

@@ -148,6 +148,10 @@ func TestRFC7591_2_UnknownMembers(t *testing.T) {
 }
 
 func TestRFC7662_2_2_InactiveSaysNothingElse(t *testing.T) {
+	with := oauth.Introspection{Active: true, Others: map[string]json.RawMessage{"b": json.RawMessage(`{"c":1}`), "a": json.RawMessage(`"x"`)}}
+	if doc, err := json.Marshal(with); err != nil || string(doc) != `{"active":true,"a":"x","b":{"c":1}}` {
+		t.Errorf("with others: %s, %v", doc, err)
+	}
 	doc, err := json.Marshal(oauth.Introspection{})
 	if err != nil || string(doc) != `{"active":false}` {
 		t.Errorf("got %s, %v", doc, err)

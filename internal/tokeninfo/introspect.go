@@ -73,7 +73,7 @@ func describe(c *tokens.Claims) *oauth.Introspection {
 		Active: true, Scope: c.Scope, ClientID: c.ClientID, TokenType: tokenType(c.Confirmation), ExpiresAt: c.ExpiresAt,
 		IssuedAt: c.IssuedAt, Subject: c.Subject, Audience: c.Audience, Issuer: c.Issuer, ID: c.ID,
 		Confirm: c.Confirmation, AuthTime: c.AuthTime, ACR: c.ACR, AMR: c.AMR,
-		Actor: c.Actor, SessionID: c.SessionID, GrantID: c.GrantID,
+		Actor: c.Actor, SessionID: c.SessionID, GrantID: c.GrantID, Others: c.Mapped,
 	}
 }
 
