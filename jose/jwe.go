@@ -276,7 +276,7 @@ func (s *sealed) check(a KeyAlg, c ContentAlg) error {
 			return fmt.Errorf("%w: header apu or apv is not base64url", ErrMalformed)
 		}
 	}
-	if s.header.EPK == nil || holdsSecret(s.header.EPK) {
+	if holdsSecret(s.header.EPK) { // or is not there
 		return fmt.Errorf("%w: header epk is missing or is not a public key", ErrMalformed)
 	}
 	k, err := ParseEncryptionKey(s.header.EPK)

@@ -100,8 +100,6 @@ func (d *document) checkEncryption() error {
 		return fmt.Errorf("%w: use is not enc", ErrKey)
 	case !d.allows(encryptionOps, ops...):
 		return fmt.Errorf("%w: key_ops does not list %s, lists it twice or lists what is no encryption", ErrKey, ops[0])
-	case d.Alg != "" && !KeyAlg(d.Alg).Supported():
-		return fmt.Errorf("%w: alg is not supported", ErrKey)
 	}
 	return nil
 }

@@ -101,8 +101,9 @@ func TestRFC8725_3_1_MACTakesNothingElse(t *testing.T) {
 		}
 	}
 	for name, header := range map[string]string{
-		"jwk": `{"alg":"HS256","jwk":{"kty":"oct","k":"` + b64(strings.Repeat("s", 64)) + `"}}`,
-		"jku": `{"alg":"HS256","jku":"https://evil.example"}`, "crit": `{"alg":"HS256","crit":["a"]}`, "enc": `{"alg":"HS256","enc":"A128GCM"}`,
+		"jwk":        `{"alg":"HS256","jwk":{"kty":"oct","k":"` + b64(strings.Repeat("s", 64)) + `"}}`,
+		"public jwk": `{"alg":"HS256","jwk":` + document(k.Public()) + `}`,
+		"jku":        `{"alg":"HS256","jku":"https://evil.example"}`, "crit": `{"alg":"HS256","crit":["a"]}`, "enc": `{"alg":"HS256","enc":"A128GCM"}`,
 	} {
 		if _, err := jose.VerifyMAC(craft(t, k, header, `{}`), everyMAC, s); !errors.Is(err, jose.ErrMalformed) {
 			t.Errorf("%s: %v", name, err)

@@ -61,7 +61,7 @@ func hasSmallFactor(n *big.Int) bool {
 
 // hasFingerprint looks for the mark of the library behind CVE-2017-15361: its primes are powers of 65537 modulo the
 // product of the first 126 primes or more, and so is their product (Nemec et al., The Return of Coppersmith's Attack,
-// §2.1 and §2.3). Of other moduli fewer than one in 2¹⁵⁰ look like that.
+// §2). Of other moduli fewer than one in 2¹⁵⁰ look like that.
 func hasFingerprint(n *big.Int) bool {
 	list, _ := primes()
 	rest, modulus := new(big.Int), new(big.Int)
