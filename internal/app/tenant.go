@@ -212,7 +212,7 @@ func (t *tenant) offer() discovery.Offer {
 		Issuer: t.Issuer, MTLSIssuer: t.MTLSIssuer, Grants: grant.Types(), AuthMethods: clients.Methods(),
 		AssertionAlgs: clients.AssertionAlgs(), SigningAlgs: t.algs(), Scopes: objects.StandardScopes(),
 		Claims: append([]string{"sub", "acr", "amr", "auth_time"}, claims...), ResponseModes: request.ResponseModes(),
-		ObjectAlgs: objects.SignatureAlgs(),
+		ObjectAlgs: objects.SignatureAlgs(), AnswerKeyAlgs: objects.EncryptionAlgs, AnswerEncs: objects.EncryptionEncs,
 		Prompts: []string{"none", "login", "consent", "select_account"}, ACRValues: objects.ACRValues,
 	}
 }
@@ -301,7 +301,7 @@ func (t *tenant) authorize() *authorize.Endpoints {
 		Issuer: t.Issuer, MTLSIssuer: t.MTLSIssuer, DB: t.db, Ring: t.app.Ring,
 		Checker: &request.Checker{
 			Issuer: t.Issuer, Registry: t.registry, Now: t.app.Clock.Now, KeysOf: t.clients.KeysOf,
-			ObjectAt: (&fetch.Objects{Client: t.fetch.Client}).At, Signer: t.signing.Signer,
+			ObjectAt: (&fetch.Objects{Client: t.fetch.Client}).At, Signer: t.signing.Signer, Encrypter: t.clients.Encrypter,
 		},
 		Clients: t.clients, Sessions: t.sessions, Keeper: t.keeper, Pages: t.pages, Nonces: t.nonces, Now: t.app.Clock.Now,
 		CodeLifetime: t.Lifetimes.Code, PushedLifetime: t.Lifetimes.PushedRequest,

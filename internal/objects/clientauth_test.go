@@ -47,7 +47,7 @@ func TestOIDCCore_9_ClientsThatSignWithTheirSecret(t *testing.T) {
 		{"hash", m{"client_secret": nil, "secrets": []m{{"hash": "a:b"}}}, []string{"secrets[0]"}},
 		{"sealed", m{"client_secret": nil, "secrets": []m{{"sealed": "a:b"}}}, []string{"secrets[0]"}},
 		{"FAPI", m{"profile": "fapi2"}, []string{"token_endpoint_auth_method"}},
-		{"FAPI with messages", m{"profile": "fapi2-message-signing"}, []string{"token_endpoint_auth_method"}},
+		{"FAPI with messages", m{"profile": "fapi2-message-signing"}, []string{"jwks", "token_endpoint_auth_method"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -11,22 +11,24 @@ import (
 
 // clientChecks are all rules of a client, defaults filled in.
 var clientChecks = []func(*preparation, *Client){
-	checkGrants,        // RFC 7591 §2.1, RFC 6749 §4.4
-	checkRedirects,     // RFC 6749 §3.1.2, RFC 8252 §7
-	checkAuthMethod,    // RFC 7591 §2, OIDC Core §9
-	checkProfile,       // FAPI 2.0
-	checkSubject,       // RFC 8705 §2.1.2
-	checkKeys,          // RFC 7591 §2
-	checkSecrets,       // RFC 6749 §2.3.1
-	checkBinding,       // OAuth 2.1 §4.3.1, RFC 9449 §5.2, RFC 8705 §3.4
-	checkAlgs,          // OIDC Registration §2
-	checkAnswers,       // OIDC Registration §2
-	checkPairwise,      // OIDC Core §8.1
-	checkLinks,         // OIDC Registration §2
-	checkTargets,       // RFC 8707 §2
-	checkDetailNames,   // RFC 9396 §10
-	checkWebOrigins,    // RFC 6454 §6.2
-	checkNotOfferedYet, // what would be weaker than asked for if it were ignored
+	checkGrants,               // RFC 7591 §2.1, RFC 6749 §4.4
+	checkRedirects,            // RFC 6749 §3.1.2, RFC 8252 §7
+	checkAuthMethod,           // RFC 7591 §2, OIDC Core §9
+	checkProfile,              // FAPI 2.0
+	checkSubject,              // RFC 8705 §2.1.2
+	checkKeys,                 // RFC 7591 §2
+	checkSecrets,              // RFC 6749 §2.3.1
+	checkBinding,              // OAuth 2.1 §4.3.1, RFC 9449 §5.2, RFC 8705 §3.4
+	checkAlgs,                 // OIDC Registration §2
+	checkAnswers,              // OIDC Registration §2
+	checkRequests,             // OIDC Registration §2, RFC 9101 §10.5
+	checkAuthorizationAnswers, // JARM §3
+	checkPairwise,             // OIDC Core §8.1
+	checkLinks,                // OIDC Registration §2
+	checkTargets,              // RFC 8707 §2
+	checkDetailNames,          // RFC 9396 §10
+	checkWebOrigins,           // RFC 6454 §6.2
+	checkNotOfferedYet,        // what would be weaker than asked for if it were ignored
 }
 
 func (p *preparation) checkClient(c *Client) {
@@ -197,11 +199,8 @@ func checkNotOfferedYet(p *preparation, c *Client) {
 		member string
 		asked  bool
 	}{
-		{"authorization_signed_response_alg", c.AuthorizationSignedAlg != ""},
-		{"authorization_encrypted_response_alg", c.AuthorizationEncAlg != ""},
 		{"introspection_signed_response_alg", c.IntrospectionSignedAlg != ""},
 		{"introspection_encrypted_response_alg", c.IntrospectionEncAlg != ""},
-		{"request_uris", len(c.RequestURIs) > 0},
 		{"software_statement", c.SoftwareStatement != ""},
 		{"backchannel_token_delivery_mode", c.BackchannelDelivery != ""},
 	} {

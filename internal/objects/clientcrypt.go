@@ -22,19 +22,10 @@ func checkAnswers(p *preparation, c *Client) {
 	p.checkEncryption("userinfo_encrypted_response", c.UserinfoEncryptedAlg, c.UserinfoEncryptedEnc, c)
 }
 
-// checkEncryption checks the two members of an encryption, whose names begin alike.
+// checkEncryption checks the two members of an encryption to the client, whose names begin alike, and its key.
 func (p *preparation) checkEncryption(member, alg, enc string, c *Client) {
-	switch {
-	case alg == "" && enc != "":
-		p.report(member+"_enc", "has no meaning alone", "name "+member+"_alg too (OIDC Registration §2)")
+	if !p.checkEncryptionNames(member, alg, enc) || alg == "" {
 		return
-	case alg == "":
-		return
-	case !slices.Contains(EncryptionAlgs, jose.KeyAlg(alg)):
-		p.report(member+"_alg", "is not available", fmt.Sprintf("use one of %v", EncryptionAlgs))
-		return
-	case enc != "" && !slices.Contains(EncryptionEncs, jose.ContentAlg(enc)):
-		p.report(member+"_enc", "is not available", fmt.Sprintf("use one of %v", EncryptionEncs))
 	}
 	if len(c.JWKS) == 0 {
 		if c.JWKSURI == "" {
@@ -45,4 +36,18 @@ func (p *preparation) checkEncryption(member, alg, enc string, c *Client) {
 	if set, err := jose.ParseSet(c.JWKS); err == nil && len(set.FindEncryption("", jose.KeyAlg(alg))) == 0 {
 		p.report("jwks", "has no key for "+member+"_alg", "add one whose use is enc")
 	}
+}
+
+// checkEncryptionNames checks the two members of an encryption, and says whether the first is one there is, or empty.
+func (p *preparation) checkEncryptionNames(member, alg, enc string) bool {
+	switch {
+	case alg == "" && enc != "":
+		p.report(member+"_enc", "has no meaning alone", "name "+member+"_alg too (OIDC Registration §2)")
+	case alg != "" && !slices.Contains(EncryptionAlgs, jose.KeyAlg(alg)):
+		p.report(member+"_alg", "is not available", fmt.Sprintf("use one of %v", EncryptionAlgs))
+		return false
+	case enc != "" && !slices.Contains(EncryptionEncs, jose.ContentAlg(enc)):
+		p.report(member+"_enc", "is not available", fmt.Sprintf("use one of %v", EncryptionEncs))
+	}
+	return true
 }

@@ -77,7 +77,7 @@ func TestRFC7591_2_ClientMetadata(t *testing.T) {
 		{"public with bearer tokens", m{"token_endpoint_auth_method": "none", "client_secret": nil, "allow_bearer_tokens": true}, nil},
 		{"public for itself", m{"token_endpoint_auth_method": "none", "client_secret": nil, "grant_types": []string{"client_credentials"}, "redirect_uris": nil}, []string{"grant_types"}},
 		{"algorithm none", m{"id_token_signed_response_alg": "none"}, []string{"id_token_signed_response_alg"}},
-		{"encryption", m{"id_token_encrypted_response_alg": "RSA-OAEP", "require_signed_request_object": true}, []string{"id_token_encrypted_response_alg"}},
+		{"encryption", m{"id_token_encrypted_response_alg": "RSA-OAEP"}, []string{"id_token_encrypted_response_alg"}},
 		{"pairwise", m{"subject_type": "pairwise"}, nil},
 		{"pairwise over hosts", m{"subject_type": "pairwise", "redirect_uris": []string{"https://a.example/", "https://b.example/"}}, []string{"sector_identifier_uri"}},
 		{"pairwise sector", m{"subject_type": "pairwise", "redirect_uris": []string{"https://a.example/", "https://b.example/"}, "sector_identifier_uri": "https://a.example/s"}, nil},
