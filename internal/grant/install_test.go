@@ -148,6 +148,7 @@ func (i *installation) add(t testing.TB, name, issuer, mtls string, l tokens.Lif
 	n.clients = &clients.Authenticator{
 		Issuer: issuer, Registry: registry, Ring: i.ring, Now: i.now, Failures: &limit.Failures{DB: n.db, Now: i.now},
 	}
+	n.minter.Encrypter = n.clients.Encrypter
 	n.nonces = dpop.NewNonces([]byte(name + "-key-of-the-nonces-0123456789"))
 	mux := web.NewMux(web.OAuthDoor)
 	(&grant.Endpoints{
