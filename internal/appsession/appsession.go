@@ -129,6 +129,9 @@ func (s *Session) Ended(f *feed.Feed, tenant string) bool {
 	return false
 }
 
+// Names are what its end is announced under on the feed.
+func (s *Session) Names() []string { return append([]string{s.Record.ID}, s.marks...) }
+
 // FromRequest opens the session of the browser that sent r. ErrNone: it has none.
 func (s *Sessions) FromRequest(r *http.Request, app *objects.Application) (*Session, error) {
 	return s.Open(r.Context(), app, Shown(r, app))

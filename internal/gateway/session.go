@@ -39,7 +39,7 @@ func (g *gateway) openSession(ctx context.Context, app *objects.Application, sho
 	if g.Sessions == nil {
 		return nil, errors.New("there are no sessions here")
 	}
-	key := sha256.Sum256([]byte(app.Name + "\x00" + shown))
+	key := hashOf(app.Name + "\x00" + shown)
 	if !g.Feed.Stale() {
 		if o, ok := g.sessions.cache.GetIfPresent(key); ok && o.app == app && g.Now().Before(o.until) {
 			if g.sessionEnded(o.session) {

@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -113,30 +112,29 @@ func TestStatelessBackChannel(t *testing.T) {
 func TestStatelessStreamEnds(t *testing.T) {
 	r := landscape(t)
 	app := r.stateless(t)
-	alice, s := r.carried(t, app, "alice")
-	cut := make(chan struct{})
-	r.does(func(w http.ResponseWriter, q *http.Request) {
-		w.WriteHeader(200)
-		_ = http.NewResponseController(w).Flush()
-		<-q.Context().Done()
-		close(cut)
-	})
-	q := fromPage(newRequest(t, "GET", r.origin+"/orders", ""), nil)
-	for _, c := range alice {
-		q.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
-	}
-	resp, err := r.client(t, nil).Do(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	r.write(t, func(tx *store.Tx) error { _, err := r.session.EndAll(tx, app, issuerURL, "", s.Record.SID); return err })
-	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
-	defer stop()
-	select {
-	case <-cut:
-	case <-ctx.Done():
-		t.Error("it goes on")
+	over := r.events()
+	for name, end := range map[string]func(tx *store.Tx, v *store.AppSession) error{
+		"by its id": func(tx *store.Tx, v *store.AppSession) error { _, err := r.session.End(tx, app, v); return err },
+		"by what the issuer calls the sign-in": func(tx *store.Tx, v *store.AppSession) error {
+			_, err := r.session.EndAll(tx, app, issuerURL, "", v.SID)
+			return err
+		},
+		"by whose it is": func(tx *store.Tx, v *store.AppSession) error {
+			_, err := r.session.EndAll(tx, app, issuerURL, v.Subject, "")
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			alice, s := r.carried(t, app, "alice")
+			q := fromPage(newRequest(t, "GET", r.origin+"/orders", ""), nil)
+			for _, c := range alice {
+				q.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
+			}
+			ends(t, opened(t, r.client(t, nil), q), func() time.Time {
+				return r.elsewhere(t, func(tx *store.Tx) error { return end(tx, &s.Record) })
+			})
+			<-over
+		})
 	}
 }
 

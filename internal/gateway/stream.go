@@ -93,7 +93,9 @@ func (c *call) follow(s *stream) {
 	s.key(store.EventKey, subject.JKT)
 	s.key(store.EventCertificate, subject.X5T)
 	if c.session != nil {
-		s.key(store.EventSession, c.session.Record.ID)
+		for _, name := range c.session.Names() {
+			s.key(store.EventSession, name)
+		}
 	}
 	c.streams.add(s)
 }
