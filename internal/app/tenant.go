@@ -152,7 +152,7 @@ func (t *tenant) encryptionAlgs() []jose.KeyAlg {
 func (t *tenant) openClients() error {
 	t.clients = &clients.Authenticator{
 		Issuer: t.Issuer, Aliases: []string{t.Issuer + "/token", t.Issuer + "/par"}, Registry: t.registry, Ring: t.app.Ring,
-		Failures: t.failures, Now: t.app.Clock.Now, KeysAt: t.fetch.At,
+		Failures: t.failures, Now: t.app.Clock.Now, KeysAt: t.fetch.At, KeysAgain: t.fetch.Again,
 		Revoked: func(x5t string) bool { return t.app.feed.Revoked(t.Name, feed.Subject{X5T: x5t}) },
 	}
 	if t.MTLSIssuer != "" {

@@ -47,11 +47,7 @@ func (a *Authenticator) checkAssertion(ctx context.Context, client *objects.Clie
 	if c.asserted == nil {
 		return nil, reason("the assertion cannot be read")
 	}
-	set, err := a.KeysOf(ctx, client, c.asserted.KeyID)
-	if err != nil {
-		return nil, err
-	}
-	token, err := jose.Verify(c.Assertion, algsOf(client), set.Keys...)
+	token, err := a.Verify(ctx, client, c.Assertion, c.asserted.KeyID, algsOf(client))
 	if err != nil {
 		return nil, reason("the assertion does not verify: " + err.Error())
 	}

@@ -98,6 +98,8 @@ type Authenticator struct {
 	Roots    *x509.CertPool // of tls_client_auth; nil: none are trusted
 	// KeysAt reads a client's jwks_uri, fetching again for an unknown kid at most as often as it sees fit.
 	KeysAt func(ctx context.Context, url, kid string) (jose.Set, error)
+	// KeysAgain reads it again where no key of KeysAt fits, and says whether it did: at most as often as it sees fit.
+	KeysAgain func(ctx context.Context, url string) (set jose.Set, read bool, err error)
 	// Revoked says whether a certificate, by its thumbprint, is not to be believed any more. nil: none is.
 	Revoked func(x5t string) bool
 
@@ -211,19 +213,4 @@ func (r reason) Error() string { return string(r) }
 func isReason(err error) bool {
 	_, ok := errors.AsType[reason](err)
 	return ok
-}
-
-// KeysOf are the registered keys of a client, read again where they lack the kid; it may be "".
-func (a *Authenticator) KeysOf(ctx context.Context, client *objects.Client, kid string) (jose.Set, error) {
-	if len(client.JWKS) > 0 {
-		return client.Keys(), nil
-	}
-	if client.JWKSURI == "" || a.KeysAt == nil {
-		return jose.Set{}, reason("the client has no keys")
-	}
-	set, err := a.KeysAt(ctx, client.JWKSURI, kid)
-	if err != nil {
-		return set, reason("its jwks_uri cannot be read: " + err.Error())
-	}
-	return set, nil
 }
