@@ -58,6 +58,8 @@ type TokenResponse struct {
 	Scope        string `json:"scope,omitempty"`
 	IDToken      string `json:"id_token,omitempty"`
 	IssuedType   string `json:"issued_token_type,omitempty"` // of an exchange only (RFC 8693 §2.2.1)
+	// Details are those of the access token (RFC 9396 §7).
+	Details json.RawMessage `json:"authorization_details,omitempty"`
 }
 
 // Confirmation names the key a token is bound to (RFC 7800 §3): x5t#S256 is the SHA-256 of the certificate
@@ -76,27 +78,29 @@ type Actor struct {
 	Actor   *Actor `json:"act,omitempty"`
 }
 
-// Introspection is the answer of RFC 7662 §2.2 with the members of RFC 8705 §3.2, RFC 9449 §6.2 and RFC 8693 §4.1.
+// Introspection is the answer of RFC 7662 §2.2 with the members of RFC 8705 §3.2, RFC 9449 §6.2, RFC 8693 §4.1
+// and RFC 9396 §9.2.
 type Introspection struct {
-	Active    bool          `json:"active"`
-	Scope     string        `json:"scope,omitempty"`
-	ClientID  string        `json:"client_id,omitempty"`
-	Username  string        `json:"username,omitempty"`
-	TokenType string        `json:"token_type,omitempty"`
-	ExpiresAt int64         `json:"exp,omitempty"`
-	IssuedAt  int64         `json:"iat,omitempty"`
-	NotBefore int64         `json:"nbf,omitempty"`
-	Subject   string        `json:"sub,omitempty"`
-	Audience  []string      `json:"aud,omitempty"`
-	Issuer    string        `json:"iss,omitempty"`
-	ID        string        `json:"jti,omitempty"`
-	Confirm   *Confirmation `json:"cnf,omitempty"`
-	AuthTime  int64         `json:"auth_time,omitempty"`
-	ACR       string        `json:"acr,omitempty"`
-	AMR       []string      `json:"amr,omitempty"`
-	Actor     *Actor        `json:"act,omitempty"`
-	SessionID string        `json:"sid,omitempty"`      // with the next, private to this issuer: what ends the token
-	GrantID   string        `json:"grant_id,omitempty"` // when it is revoked
+	Active    bool            `json:"active"`
+	Scope     string          `json:"scope,omitempty"`
+	ClientID  string          `json:"client_id,omitempty"`
+	Username  string          `json:"username,omitempty"`
+	TokenType string          `json:"token_type,omitempty"`
+	ExpiresAt int64           `json:"exp,omitempty"`
+	IssuedAt  int64           `json:"iat,omitempty"`
+	NotBefore int64           `json:"nbf,omitempty"`
+	Subject   string          `json:"sub,omitempty"`
+	Audience  []string        `json:"aud,omitempty"`
+	Issuer    string          `json:"iss,omitempty"`
+	ID        string          `json:"jti,omitempty"`
+	Confirm   *Confirmation   `json:"cnf,omitempty"`
+	AuthTime  int64           `json:"auth_time,omitempty"`
+	ACR       string          `json:"acr,omitempty"`
+	AMR       []string        `json:"amr,omitempty"`
+	Actor     *Actor          `json:"act,omitempty"`
+	Details   json.RawMessage `json:"authorization_details,omitempty"`
+	SessionID string          `json:"sid,omitempty"`      // with the next, private to this issuer: what ends the token
+	GrantID   string          `json:"grant_id,omitempty"` // when it is revoked
 	// Others are members that only this issuer has, by name; none is one of the above.
 	Others map[string]json.RawMessage `json:"-"`
 }

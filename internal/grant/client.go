@@ -18,6 +18,6 @@ func (e *Endpoints) planClient(_ context.Context, a *attempt) (*issue, error) {
 		return nil, err
 	}
 	return &issue{scope: t.scope, access: e.Tokens.Access(tokens.Plan{
-		Client: a.client, API: t.api, Subject: a.client.ID, Scope: t.scope, Binding: a.binding, Mappings: a.claims.mappings, IssuedAt: a.now,
+		Client: a.client, API: t.api, Subject: a.client.ID, Scope: t.scope, Details: t.details.JSON(), Binding: a.binding, Mappings: a.claims.mappings, IssuedAt: a.now,
 	})}, nil
 }

@@ -137,10 +137,24 @@ func checkCodeKey(a *attempt, code *store.Code) error {
 	return nil
 }
 
+// checkConsent asks whether the person has taken back, since the code was issued, what they had allowed the client.
+func checkConsent(tx *store.Tx, code *store.Code) error {
+	c, err := tx.Consent(code.Auth.AccountID, code.Auth.ClientID)
+	switch {
+	case errors.Is(err, store.ErrNotFound): // a client that needs none
+		return nil
+	case err != nil:
+		return fmt.Errorf("load consent: %w", err)
+	case !c.RevokedAt.IsZero() && !c.RevokedAt.Before(code.IssuedAt):
+		return badCode("consent taken back")
+	}
+	return nil
+}
+
 // startGrant is the write of a code that may be redeemed. The spend is conditional and comes first: of several
 // contenders one goes on, the others are replays.
 func (e *Endpoints) startGrant(tx *store.Tx, a *attempt, code *store.Code) (*issue, error) {
-	t, err := a.aim(code.Auth.Resources, code.Auth.Scope)
+	t, err := a.aim(&code.Auth, code.Auth.Scope)
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +163,9 @@ func (e *Endpoints) startGrant(tx *store.Tx, a *attempt, code *store.Code) (*iss
 	}
 	p, err := e.loadPerson(tx, a, &g)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkConsent(tx, code); err != nil {
 		return nil, err
 	}
 	err = tx.SpendCode(code.GrantID)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/holdfast-iam/holdfast/internal/details"
 	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/tokens"
@@ -67,14 +68,18 @@ func (e *Endpoints) planExchange(ctx context.Context, a *attempt) (*issue, error
 	if err != nil {
 		return nil, err
 	}
-	scope, err := a.exchangeScope(api, strings.Fields(from.Scope))
+	carried, err := a.exchangeDetails(api, from.Details)
+	if err != nil {
+		return nil, err
+	}
+	scope, err := a.exchangeScope(api, strings.Fields(from.Scope), carried)
 	if err != nil {
 		return nil, err
 	}
 	return &issue{scope: scope, account: alive.account.ID, kind: oauth.TokenTypeAccess, access: e.Tokens.Exchange(tokens.Exchange{
-		From: from, API: api, Actor: a.client.ID, Scope: scope, Binding: a.binding, IssuedAt: a.now,
+		From: from, API: api, Actor: a.client.ID, Scope: scope, Details: carried.JSON(), Binding: a.binding, IssuedAt: a.now,
 		Client: alive.client, Grant: &alive.grant, Account: &alive.account, Mappings: a.claims.mappings,
-	})}, a.checkBearer(api)
+	})}, a.checkBinding(api)
 }
 
 // checkExchange asks whether the request has the form that is available.
@@ -186,7 +191,7 @@ func (a *attempt) exchangeTarget() (*objects.API, error) {
 
 // exchangeScope is what of the subject's scope means something at the API, or the part of it that is asked for. A client
 // that is registered with scopes carries no others on.
-func (a *attempt) exchangeScope(api *objects.API, subject []string) ([]string, error) {
+func (a *attempt) exchangeScope(api *objects.API, subject []string, carried details.List) ([]string, error) {
 	asked, err := narrow(subject, a.scope)
 	if err != nil {
 		return nil, err
@@ -197,7 +202,7 @@ func (a *attempt) exchangeScope(api *objects.API, subject []string) ([]string, e
 			kept = append(kept, s)
 		}
 	}
-	if len(kept) == 0 && (len(api.Scopes) > 0 || len(a.scope) > 0) {
+	if len(kept) == 0 && (len(a.scope) > 0 || len(api.Scopes) > 0 && len(carried) == 0) {
 		return nil, oauth.Refuse(oauth.InvalidScope, "no scope of the subject token belongs to this resource")
 	}
 	return kept, nil

@@ -1,5 +1,6 @@
 // Package grant is the token endpoint: it turns a code, a refresh token, another token or a client's own credentials
-// into tokens (RFC 6749 §3.2, OAuth 2.1, OpenID Connect Core §3.1.3, RFC 8693, RFC 8707, RFC 9449 §5).
+// into tokens (RFC 6749 §3.2, OAuth 2.1, OpenID Connect Core §3.1.3, RFC 8693, RFC 8707, RFC 9396,
+// RFC 9449 §5).
 //
 // Everything every grant must do is in the pipeline of this file: authenticate the client, ask whether the grant is
 // allowed, check the DPoP proof, decide the binding, spend what works once, write once, mint, answer. A grant adds
@@ -9,13 +10,12 @@ package grant
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/dpop"
 	"github.com/holdfast-iam/holdfast/internal/audit"
 	"github.com/holdfast-iam/holdfast/internal/clients"
+	"github.com/holdfast-iam/holdfast/internal/details"
 	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/tokens"
@@ -72,6 +72,7 @@ type attempt struct {
 	proof   *dpop.Proof // nil: no DPoP header
 	binding oauth.Confirmation
 	apis    []*objects.API // those the client may ask for
+	asked   details.List   // authorization details of the request; nil: it names none
 	claims  claims
 }
 
@@ -99,7 +100,7 @@ func (e *Endpoints) token(ctx context.Context, q *request) (*oauth.TokenResponse
 }
 
 // check is everything that is asked before the write, in order.
-func (e *Endpoints) check(ctx context.Context, a *attempt) error {
+func (e *Endpoints) check(ctx context.Context, a *attempt) (err error) {
 	if err := a.checkGrant(); err != nil {
 		return err
 	}
@@ -109,7 +110,11 @@ func (e *Endpoints) check(ctx context.Context, a *attempt) error {
 	if err := a.bind(); err != nil {
 		return err
 	}
-	if err := e.loadAPIs(ctx, a); err != nil {
+	// Before the transaction: inside it nothing of the objects is read.
+	if a.apis, err = e.Registry.APIs(ctx, a.client.Resources); err != nil {
+		return err
+	}
+	if err := a.parseDetails(); err != nil {
 		return err
 	}
 	return e.loadClaims(ctx, a)
@@ -128,20 +133,4 @@ func (a *attempt) checkGrant() error {
 		return nil
 	}
 	return oauth.Refuse(oauth.UnsupportedGrantType, "this grant is not available")
-}
-
-// loadAPIs finds the APIs the client may ask for, before the transaction: inside it nothing else is read.
-func (e *Endpoints) loadAPIs(ctx context.Context, a *attempt) error {
-	a.apis = make([]*objects.API, 0, len(a.client.Resources))
-	for _, resource := range a.client.Resources {
-		api, err := e.Registry.API(ctx, resource)
-		if errors.Is(err, objects.ErrNotFound) {
-			continue // deleted since: not available, which is what its absence says
-		}
-		if err != nil {
-			return fmt.Errorf("load API: %w", err)
-		}
-		a.apis = append(a.apis, api)
-	}
-	return nil
 }

@@ -57,7 +57,7 @@ func (e *Endpoints) loadPerson(tx *store.Tx, a *attempt, g *store.Grant) (*perso
 // issueFor plans the tokens of a grant with a person.
 func (e *Endpoints) issueFor(a *attempt, g *store.Grant, t target, p *person) *issue {
 	i := &issue{scope: t.scope, account: p.account.ID, access: e.Tokens.Access(tokens.Plan{
-		Client: a.client, API: t.api, Subject: p.subject, Scope: t.scope, Binding: a.binding,
+		Client: a.client, API: t.api, Subject: p.subject, Scope: t.scope, Details: t.details.JSON(), Binding: a.binding,
 		Grant: g, Account: &p.account, Mappings: a.claims.mappings, OmitSID: p.omitSID, IssuedAt: a.now,
 	})}
 	if slices.Contains(t.scope, oauth.ScopeOpenID) {
@@ -119,6 +119,7 @@ func (e *Endpoints) mint(ctx context.Context, a *attempt, i *issue) (*oauth.Toke
 	answer := &oauth.TokenResponse{
 		AccessToken: access, TokenType: oauth.TypeBearer, ExpiresIn: i.access.ExpiresIn(),
 		Scope: strings.Join(i.scope, " "), RefreshToken: i.refresh, IssuedType: i.kind,
+		Details: i.access.Claims.Details,
 	}
 	if a.binding.JKT != "" {
 		answer.TokenType = oauth.TypeDPoP

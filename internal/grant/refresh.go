@@ -32,7 +32,7 @@ func (e *Endpoints) redeemRefresh(tx *store.Tx, a *attempt) (*issue, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := a.aim(r.Grant.Auth.Resources, scope)
+	t, err := a.aim(&r.Grant.Auth, scope)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ type request struct {
 	refresh     string
 	scope       []string
 	resources   []string
+	details     string
 	exchange    exchangeRequest
 }
 
@@ -77,6 +78,7 @@ func parse(r *http.Request) (*request, error) {
 		refresh:     form.Get("refresh_token"),
 		scope:       strings.Fields(form.Get("scope")),
 		resources:   form["resource"],
+		details:     form.Get("authorization_details"),
 		exchange:    parseExchange(form),
 	}
 	if q.grantType == "" {

@@ -31,9 +31,10 @@ func (a *API) Takes(d details.Detail) bool {
 // AllowsDetail says whether the client may ask for a type of authorization details (RFC 9396 §10).
 func (c *Client) AllowsDetail(name string) bool { return slices.Contains(c.AuthorizationDetails, name) }
 
-// CheckDetails holds what a client asks for against the types of the APIs that its tokens may be for (RFC 9396 §5). Each
-// object is meant for one of them at least, for all that it names, and is right at every one it is meant for.
-func CheckDetails(client *Client, apis []*API, list details.List) error {
+// CheckDetails holds what a client asks for against the types that its APIs register (RFC 9396 §5). An object is meant
+// for the APIs it names as locations, or else for those resources of the request that know its type, or where the request
+// names none for all that do. There is one at least, and the object is right at every one.
+func CheckDetails(client *Client, apis []*API, resources []string, list details.List) error {
 	for i, d := range list {
 		refuse := func(why string) error {
 			return oauth.Refuse(oauth.InvalidAuthorizationDetails, fmt.Sprintf("authorization_details[%d] %s", i, why))
@@ -41,7 +42,13 @@ func CheckDetails(client *Client, apis []*API, list details.List) error {
 		if !client.AllowsDetail(d.Type()) {
 			return refuse("has a type that is unknown or not allowed for this application")
 		}
-		meant := slices.DeleteFunc(slices.Clone(apis), func(a *API) bool { return !a.Takes(d) })
+		at := d.Locations()
+		if len(at) == 0 {
+			at = resources
+		}
+		meant := slices.DeleteFunc(slices.Clone(apis), func(a *API) bool {
+			return !a.Takes(d) || len(at) > 0 && !slices.Contains(at, a.Resource)
+		})
 		for _, location := range d.Locations() {
 			if !slices.ContainsFunc(meant, func(a *API) bool { return a.Resource == location }) {
 				return refuse("has a location that is unknown, not allowed for this application, or does not know the type")

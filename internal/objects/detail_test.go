@@ -103,28 +103,32 @@ func TestRFC9396_5_CheckDetails(t *testing.T) {
 	client.AuthorizationDetails = []string{"order", "stock", "gone"}
 	a, b, c := "https://a.example", "https://b.example", "https://c.example"
 	for name, tc := range map[string]struct {
-		resources []string
-		asked     string
-		ok        bool
+		apis, resources []string
+		asked           string
+		ok              bool
 	}{
-		"of one API":                    {[]string{a}, `[{"type":"order","actions":["write"]}]`, true},
-		"meant for all that know it":    {[]string{a, b, c}, `[{"type":"order","actions":["read"]},{"type":"stock"}]`, true},
-		"not right at one of them":      {[]string{a, b}, `[{"type":"order","actions":["write"]}]`, false},
-		"for the other by name":         {[]string{a, b}, `[{"type":"order","actions":["write"],"locations":["` + a + `"]}]`, true},
-		"for both by name":              {[]string{a, b}, `[{"type":"order","actions":["read"],"locations":["` + a + `","` + b + `"]}]`, true},
-		"for one that does not know it": {[]string{a, b}, `[{"type":"stock","locations":["` + a + `"]}]`, false},
-		"for one of two that know it":   {[]string{a, b, c}, `[{"type":"order","actions":["read"],"locations":["` + a + `","` + c + `"]}]`, false},
-		"for an API of others":          {[]string{a}, `[{"type":"order","actions":["read"],"locations":["` + b + `"]}]`, false},
-		"for an API that is not":        {[]string{a, "https://gone.example"}, `[{"type":"order","locations":["https://gone.example"]}]`, false},
-		"known nowhere":                 {[]string{a, b, c}, `[{"type":"gone"}]`, false},
-		"not the client's":              {[]string{a, b, c}, `[{"type":"pay"}]`, false},
-		"no API":                        {nil, `[{"type":"order"}]`, false},
-		"an unknown field":              {[]string{a}, `[{"type":"order","limit":1}]`, false},
-		"the second is wrong":           {[]string{a}, `[{"type":"order"},{"type":"order","actions":["delete"]}]`, false},
-		"nothing":                       {nil, `[]`, true},
+		"of one API":                             {[]string{a}, nil, `[{"type":"order","actions":["write"]}]`, true},
+		"meant for all that know it":             {[]string{a, b, c}, nil, `[{"type":"order","actions":["read"]},{"type":"stock"}]`, true},
+		"not right at one of them":               {[]string{a, b}, nil, `[{"type":"order","actions":["write"]}]`, false},
+		"for the other by name":                  {[]string{a, b}, nil, `[{"type":"order","actions":["write"],"locations":["` + a + `"]}]`, true},
+		"for both by name":                       {[]string{a, b}, nil, `[{"type":"order","actions":["read"],"locations":["` + a + `","` + b + `"]}]`, true},
+		"for one that does not know it":          {[]string{a, b}, nil, `[{"type":"stock","locations":["` + a + `"]}]`, false},
+		"for one of two that know it":            {[]string{a, b, c}, nil, `[{"type":"order","actions":["read"],"locations":["` + a + `","` + c + `"]}]`, false},
+		"for an API of others":                   {[]string{a}, nil, `[{"type":"order","actions":["read"],"locations":["` + b + `"]}]`, false},
+		"for an API that is not":                 {[]string{a, "https://gone.example"}, nil, `[{"type":"order","locations":["https://gone.example"]}]`, false},
+		"known nowhere":                          {[]string{a, b, c}, nil, `[{"type":"gone"}]`, false},
+		"not the client's":                       {[]string{a, b, c}, nil, `[{"type":"pay"}]`, false},
+		"no API":                                 {nil, nil, `[{"type":"order"}]`, false},
+		"an unknown field":                       {[]string{a}, nil, `[{"type":"order","limit":1}]`, false},
+		"the second is wrong":                    {[]string{a}, nil, `[{"type":"order"},{"type":"order","actions":["delete"]}]`, false},
+		"RFC 9396 §3.2, for the resource named":  {[]string{a, b}, []string{a}, `[{"type":"order","actions":["write"]}]`, true},
+		"RFC 9396 §3.2, not right at it":         {[]string{a, b}, []string{b}, `[{"type":"order","actions":["write"]}]`, false},
+		"RFC 9396 §3.2, a location goes before":  {[]string{a, b}, []string{b}, `[{"type":"order","actions":["write"],"locations":["` + a + `"]}]`, true},
+		"RFC 9396 §3.2, unknown at the resource": {[]string{a, b, c}, []string{c}, `[{"type":"order","actions":["read"]}]`, false},
+		"nothing": {nil, nil, `[]`, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			apis, err := r.APIs(t.Context(), tc.resources)
+			apis, err := r.APIs(t.Context(), tc.apis)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -132,7 +136,7 @@ func TestRFC9396_5_CheckDetails(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = objects.CheckDetails(client, apis, list)
+			err = objects.CheckDetails(client, apis, tc.resources, list)
 			e, refused := errors.AsType[*oauth.Error](err)
 			if (err == nil) != tc.ok || refused && e.Code != oauth.InvalidAuthorizationDetails {
 				t.Errorf("got %v", err)

@@ -25,13 +25,10 @@ func (c *Checker) checkTargets(ctx context.Context, client *objects.Client, para
 			return oauth.Refuse(oauth.InvalidTarget, "a resource is unknown")
 		}
 	}
-	if len(a.Resources) > 0 {
-		a.Resources = withLocations(a.Resources, asked)
-		apis = slices.DeleteFunc(apis, func(api *objects.API) bool { return !slices.Contains(a.Resources, api.Resource) })
-	}
-	if err := objects.CheckDetails(client, apis, asked); err != nil {
+	if err := objects.CheckDetails(client, apis, a.Resources, asked); err != nil {
 		return err
 	}
+	a.Resources = withLocations(a.Resources, asked)
 	a.Details, a.AskAgain = asked.JSON(), asksEveryTime(apis, asked)
 	return nil
 }
@@ -53,8 +50,11 @@ func parseDetails(params url.Values, a *Authorization) (details.List, error) {
 var errNothingAsked = oauth.Refuse(oauth.InvalidScope, "scope is missing")
 
 // withLocations adds the locations of details to the resources that a request names: where an object is meant for goes
-// before what the whole request is for (RFC 9396 §3.2).
+// before what the whole request is for (RFC 9396 §3.2). A request that names none is for any API of the client already.
 func withLocations(resources []string, asked details.List) []string {
+	if len(resources) == 0 {
+		return nil
+	}
 	for _, d := range asked {
 		resources = append(resources, d.Locations()...)
 	}

@@ -73,7 +73,7 @@ func describe(c *tokens.Claims) *oauth.Introspection {
 		Active: true, Scope: c.Scope, ClientID: c.ClientID, TokenType: tokenType(c.Confirmation), ExpiresAt: c.ExpiresAt,
 		IssuedAt: c.IssuedAt, Subject: c.Subject, Audience: c.Audience, Issuer: c.Issuer, ID: c.ID,
 		Confirm: c.Confirmation, AuthTime: c.AuthTime, ACR: c.ACR, AMR: c.AMR,
-		Actor: c.Actor, SessionID: c.SessionID, GrantID: c.GrantID, Others: c.Mapped,
+		Actor: c.Actor, Details: c.Details, SessionID: c.SessionID, GrantID: c.GrantID, Others: c.Mapped,
 	}
 }
 
@@ -83,6 +83,7 @@ func (e *Endpoints) describeRefresh(client *objects.Client, r *tokens.Refresh) *
 	a := &oauth.Introspection{
 		Active: true, Scope: strings.Join(g.Auth.Scope, " "), ClientID: client.ID, ExpiresAt: r.ExpiresAt().Unix(),
 		IssuedAt: r.IssuedAt().Unix(), Subject: e.Tokens.Subject(client, g.Auth.AccountID), Issuer: e.Issuer,
+		Details: g.Auth.Details,
 	}
 	if !g.Bearer {
 		a.Confirm = &oauth.Confirmation{JKT: g.JKT, X5T: g.X5T}

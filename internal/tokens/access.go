@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ type Plan struct {
 	API      *objects.API // the one resource of the token; nil when it is for the issuer alone
 	Subject  string       // sub: Minter.Subject of the account, or the client's own id
 	Scope    []string
+	Details  json.RawMessage    // authorization details for the API
 	Binding  oauth.Confirmation // zero: a bearer token
 	Grant    *store.Grant       // nil: no person behind it
 	Account  *store.Account     // of the grant, for mapped claims
@@ -45,6 +47,7 @@ func (m *Minter) Access(p Plan) *Access {
 		ID:       store.NewID(),
 		ClientID: p.Client.ID,
 		Scope:    strings.Join(p.Scope, " "),
+		Details:  p.Details,
 	}}
 	c := &a.Claims
 	if bound := p.Binding; !bound.IsZero() {

@@ -29,6 +29,7 @@ type Claims struct {
 	AuthTime     int64               `json:"auth_time,omitempty"`
 	ACR          string              `json:"acr,omitempty"`
 	AMR          []string            `json:"amr,omitempty"`
+	Details      json.RawMessage     `json:"authorization_details,omitempty"` // RFC 9396 §9.1
 	// Mapped are the claims that mappings have made, by name. None of the above is among them.
 	Mapped map[string]json.RawMessage `json:"-"`
 }

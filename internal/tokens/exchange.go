@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -12,10 +13,11 @@ import (
 
 // Exchange is what the grant of token exchange has decided about one access token.
 type Exchange struct {
-	From     *Claims      // of the token that was shown
-	API      *objects.API // the one audience
-	Actor    string       // the client that exchanges
-	Scope    []string     // of From
+	From     *Claims         // of the token that was shown
+	API      *objects.API    // the one audience
+	Actor    string          // the client that exchanges
+	Scope    []string        // of From
+	Details  json.RawMessage // of From
 	Binding  oauth.Confirmation
 	IssuedAt time.Time
 	// Client, Grant and Account are those of From, for mapped claims; with a client of its own the last two are zero.
@@ -33,6 +35,7 @@ func (m *Minter) Exchange(x Exchange) *Access {
 	c := *x.From
 	c.Issuer, c.Audience, c.ID = m.Issuer, jose.Audience{x.API.Resource}, store.NewID()
 	c.Scope, c.IssuedAt = strings.Join(x.Scope, " "), x.IssuedAt.Unix()
+	c.Details = x.Details
 	c.ExpiresAt = min(c.ExpiresAt, x.IssuedAt.Add(m.accessLifetime(x.API)).Unix())
 	c.Actor = &oauth.Actor{Subject: x.Actor, Actor: x.From.Actor}
 	c.Confirmation = nil
