@@ -14,12 +14,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/dpop"
 	"github.com/holdfast-iam/holdfast/internal/audit"
 	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/web"
 	"github.com/holdfast-iam/holdfast/oauth"
@@ -39,6 +41,8 @@ type Endpoints struct {
 	Inspect func(ctx context.Context, token string) (*Token, error)
 	// HashPassword makes the PHC string of a password. It is slow.
 	HashPassword func(password string) (string, error)
+	// ReadSectors reads what documents refer to elsewhere. It may take long.
+	ReadSectors func(ctx context.Context, docs []objects.Document) error
 	// DevToken is a bearer token that may do everything. It exists in the test environment only; "": none.
 	DevToken keys.Secret
 }
@@ -120,6 +124,11 @@ func (e *Endpoints) serve(ctx context.Context, rt route, q *request) (a *answer,
 			return nil, e.refused(ctx, rt, q, err)
 		}
 	}
+	if rt.gather != nil && q.allowed(rt) {
+		if err := rt.gather(e, ctx, q); err != nil {
+			return nil, e.refused(ctx, rt, q, err)
+		}
+	}
 	if a, err = e.act(ctx, rt, q); err != nil {
 		return nil, err
 	}
@@ -179,6 +188,10 @@ func (e *Endpoints) act(ctx context.Context, rt route, q *request) (a *answer, e
 		return nil, denied
 	}
 	return a, nil
+}
+
+func (q *request) allowed(rt route) bool {
+	return !slices.ContainsFunc(rt.actions(q), func(what action) bool { return !q.actor.May(what.action) })
 }
 
 // decideEarly refuses before anything slow is done, or where there is no transaction to decide in.

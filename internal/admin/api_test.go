@@ -123,6 +123,21 @@ func TestRFC9457_ProblemsOfDocuments(t *testing.T) {
 	b.call(404, "GET", "/admin/v1/clients/none", "")
 }
 
+// The sector of a client is read before it is stored, one by one and in a batch.
+func TestOIDCRegistration_5_SectorOfAClient(t *testing.T) {
+	b := single(t)
+	client := func(sector, redirect string) string {
+		return `{"client_id":"p","subject_type":"pairwise","generate_client_secret":true,"sector_identifier_uri":"` + sector + `","redirect_uris":["` + redirect + `"]}`
+	}
+	const uri, listed = "https://sector.example/uris", "https://b.example/cb"
+	b.call(422, "PUT", path+"/p", client(uri, "https://c.example/cb"), "If-None-Match", "*")
+	b.call(422, "PUT", path+"/p", client("https://else.example/", listed), "If-None-Match", "*")
+	b.call(201, "PUT", path+"/p", client(uri, listed), "If-None-Match", "*")
+	b.call(204, "DELETE", path+"/p", "", "If-Match", "*")
+	b.call(422, "POST", "/admin/v1/apply", `{"documents":[{"kind":"client","body":`+client(uri, "https://c.example/cb")+`}]}`)
+	b.call(200, "POST", "/admin/v1/apply", `{"documents":[{"kind":"client","body":`+client(uri, listed)+`}]}`)
+}
+
 func TestObjectsOfOtherOwnersAndKinds(t *testing.T) {
 	b := single(t)
 	b.call(200, "POST", "/admin/v1/apply", `{"managed_by": "file", "documents": [{"kind": "scope", "body": {"name": "read"}}]}`)

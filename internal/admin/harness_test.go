@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-iam/holdfast/internal/admin"
 	"github.com/holdfast-iam/holdfast/internal/audit"
 	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/store/storetest"
 	"github.com/holdfast-iam/holdfast/internal/web"
@@ -56,6 +57,9 @@ func newBench(t *testing.T, root *store.DB, tenant string) *bench {
 	b.Endpoints = &admin.Endpoints{
 		AdminURL: adminURL, DB: db, Ring: ring, Signing: signing, Nonces: dpop.NewNonces(bytes.Repeat([]byte{1}, 32)),
 		Trail: &audit.Trail{DB: root, Now: time.Now}, Now: time.Now, Inspect: b.inspect,
+		ReadSectors: func(ctx context.Context, docs []objects.Document) error {
+			return objects.ReadSectors(ctx, db, b.get, docs)
+		},
 		HashPassword: func(p string) (string, error) { return "hash:" + p, nil },
 	}
 	b.tokens[b.token] = b.dpopToken(allScopes...)
@@ -73,6 +77,14 @@ var allScopes = []string{
 
 func (b *bench) dpopToken(scopes ...string) *admin.Token {
 	return &admin.Token{Subject: "alice", ClientID: "cli", Audience: []string{adminURL}, Scope: scopes, Bound: oauth.Confirmation{JKT: b.signer.Key().Thumbprint()}}
+}
+
+// get stands for the network: one address has a sector.
+func (b *bench) get(_ context.Context, purpose, url string) ([]byte, http.Header, error) {
+	if purpose != objects.PurposeSector || url != "https://sector.example/uris" {
+		return nil, nil, errors.New("there is no such address")
+	}
+	return []byte(`["https://a.example/cb","https://b.example/cb"]`), nil, nil
 }
 
 func (b *bench) inspect(_ context.Context, token string) (*admin.Token, error) {

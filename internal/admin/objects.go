@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -107,6 +108,13 @@ func (e *Endpoints) readObject(tx *store.Tx, q *request) (*answer, error) {
 	return &answer{etag: etag(o.Revision), body: v}, err
 }
 
+// readDocument makes a document of a body, with what it refers to elsewhere.
+func (e *Endpoints) readDocument(ctx context.Context, q *request) error {
+	docs := []objects.Document{{Kind: q.kind, Name: q.id, Body: q.body}}
+	q.input = docs
+	return e.ReadSectors(ctx, docs)
+}
+
 func (e *Endpoints) putObject(tx *store.Tx, q *request) (*answer, error) {
 	_, err := tx.Object(q.kind, q.id)
 	exists := err == nil
@@ -117,7 +125,7 @@ func (e *Endpoints) putObject(tx *store.Tx, q *request) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := objects.Document{Kind: q.kind, Name: q.id, Body: q.body}
+	d := q.input.([]objects.Document)[0]
 	o, secret, notices, err := objects.Put(tx, e.Ring, objects.ManagedByAdmin, d, expect)
 	if err != nil {
 		return nil, err
@@ -183,20 +191,27 @@ func kindsToApply(q *request) (list []action) {
 	return list
 }
 
-func (e *Endpoints) apply(tx *store.Tx, q *request) (*answer, error) {
-	var in applyInput
-	if err := q.decode(&in); err != nil {
-		return nil, err
-	}
-	owner, err := ownerOf(in.ManagedBy)
-	if err != nil {
-		return nil, err
+// readBatch makes documents of a body, with what they refer to elsewhere.
+func (e *Endpoints) readBatch(ctx context.Context, q *request) error {
+	in := new(applyInput)
+	if err := q.decode(in); err != nil {
+		return err
 	}
 	if len(in.Documents) == 0 {
-		return nil, oauth.Refuse(oauth.InvalidRequest, "there are no documents")
+		return oauth.Refuse(oauth.InvalidRequest, "there are no documents")
 	}
 	for i := range in.Documents {
 		in.Documents[i].Source = source(i)
+	}
+	q.input = in
+	return e.ReadSectors(ctx, in.Documents)
+}
+
+func (e *Endpoints) apply(tx *store.Tx, q *request) (*answer, error) {
+	in := q.input.(*applyInput)
+	owner, err := ownerOf(in.ManagedBy)
+	if err != nil {
+		return nil, err
 	}
 	report, err := objects.Import(tx, e.Ring, owner, in.Documents)
 	if err != nil {

@@ -21,6 +21,7 @@ type route struct {
 
 	read    func(*Endpoints, *store.Tx, *request) (*answer, error)
 	prepare func(*Endpoints, context.Context, *request) error // slow work before the transaction
+	gather  func(*Endpoints, context.Context, *request) error // the same, where act records who may not, too
 	act     func(*Endpoints, *store.Tx, *request) (*answer, error)
 	after   func(*Endpoints, context.Context, *request) (*answer, error) // what keeps its own transactions, after the decision
 	decide  func(*request) []action                                      // what has to be allowed, where it is not one thing
@@ -57,15 +58,15 @@ var paging = []string{"after", "limit"}
 var routes = []route{
 	{method: "GET", path: "/clients", kind: objects.KindClient, verb: "list", summary: "List clients", query: paging, answer: page[objectView]{}, read: (*Endpoints).listObjects},
 	{method: "GET", path: "/clients/{id}", kind: objects.KindClient, verb: "read", summary: "Read a client", answer: objectView{}, revision: true, read: (*Endpoints).readObject},
-	{method: "PUT", path: "/clients/{id}", kind: objects.KindClient, verb: "put", summary: "Create or replace a client", body: objects.Client{}, answer: storedView{}, revision: true, documents: true, act: (*Endpoints).putObject},
+	{method: "PUT", path: "/clients/{id}", kind: objects.KindClient, verb: "put", summary: "Create or replace a client", body: objects.Client{}, answer: storedView{}, revision: true, documents: true, gather: (*Endpoints).readDocument, act: (*Endpoints).putObject},
 	{method: "DELETE", path: "/clients/{id}", kind: objects.KindClient, verb: "delete", summary: "Delete a client and revoke its tokens", revision: true, act: (*Endpoints).deleteObject},
 	{method: "POST", path: "/clients/{id}/secret", kind: objects.KindClient, verb: "new_secret", summary: "Give a client another secret", body: secretInput{}, answer: storedView{}, revision: true, act: (*Endpoints).newSecret},
 
 	{method: "GET", path: "/objects/{kind}", verb: "list", summary: "List objects of a kind", query: paging, answer: page[objectView]{}, read: (*Endpoints).listObjects},
 	{method: "GET", path: "/objects/{kind}/{id}", verb: "read", summary: "Read an object", answer: objectView{}, revision: true, read: (*Endpoints).readObject},
-	{method: "PUT", path: "/objects/{kind}/{id}", verb: "put", summary: "Create or replace an object", body: anyDocument{}, answer: storedView{}, revision: true, documents: true, act: (*Endpoints).putObject},
+	{method: "PUT", path: "/objects/{kind}/{id}", verb: "put", summary: "Create or replace an object", body: anyDocument{}, answer: storedView{}, revision: true, documents: true, gather: (*Endpoints).readDocument, act: (*Endpoints).putObject},
 	{method: "DELETE", path: "/objects/{kind}/{id}", verb: "delete", summary: "Delete an object", revision: true, act: (*Endpoints).deleteObject},
-	{method: "POST", path: "/apply", verb: "apply", summary: "Bring a batch of documents in, idempotently", body: applyInput{}, answer: appliedView{}, documents: true, decide: kindsToApply, act: (*Endpoints).apply},
+	{method: "POST", path: "/apply", verb: "apply", summary: "Bring a batch of documents in, idempotently", body: applyInput{}, answer: appliedView{}, documents: true, decide: kindsToApply, gather: (*Endpoints).readBatch, act: (*Endpoints).apply},
 
 	{method: "GET", path: "/users", kind: kindUser, verb: "list", summary: "List people", query: append([]string{"username"}, paging...), answer: page[userView]{}, read: (*Endpoints).listUsers},
 	{method: "POST", path: "/users", kind: kindUser, verb: "add", summary: "Add a person", body: objects.User{}, answer: userView{}, documents: true, prepare: (*Endpoints).readUser, act: (*Endpoints).addUser},

@@ -138,6 +138,9 @@ func importBoth(docs []objects.Document, things, people importer) (objects.Repor
 func (a *App) importAll(ctx context.Context, tenant string, docs []objects.Document) (objects.Report, error) {
 	db := a.DB.For(tenant)
 	things := func(docs []objects.Document) (report objects.Report, err error) {
+		if err := a.readSectors(ctx, db, docs); err != nil {
+			return report, err
+		}
 		err = db.Write(ctx, func(tx *store.Tx) (err error) {
 			report, err = objects.Import(tx, a.Ring, objects.ManagedByFile, docs)
 			return err
@@ -147,6 +150,16 @@ func (a *App) importAll(ctx context.Context, tenant string, docs []objects.Docum
 	return importBoth(docs, things, func(docs []objects.Document) (objects.Report, error) {
 		return objects.ImportUsers(ctx, db, a.passwords.Hash, objects.ManagedByFile, docs)
 	})
+}
+
+// readSectors reads what clients refer to, by a connection of its own where none is open yet.
+func (a *App) readSectors(ctx context.Context, db *store.DB, docs []objects.Document) error {
+	out, err := newFetch(a.Config)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	return objects.ReadSectors(ctx, db, out.Get, docs)
 }
 
 // asProblems shows mistakes in documents as mistakes in the configuration are shown.

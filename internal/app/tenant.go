@@ -226,6 +226,9 @@ func (t *tenant) openAdmin() {
 		AdminURL: url, DB: t.db, Ring: t.app.Ring, Signing: t.signing, Nonces: t.nonces, Trail: t.app.trail,
 		Now: t.app.Clock.Now, HashPassword: t.app.passwords.Hash, Inspect: t.inspect,
 		DevToken: t.app.devToken(),
+		ReadSectors: func(ctx context.Context, docs []objects.Document) error {
+			return objects.ReadSectors(ctx, t.db, t.fetch.Client.Get, docs)
+		},
 	}
 }
 

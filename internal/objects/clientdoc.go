@@ -32,6 +32,7 @@ func prepareClient(p *preparation, old json.RawMessage) {
 	full := *c
 	full.withDefaults()
 	p.checkClient(&full)
+	p.checkSector(&full, old)
 }
 
 // derivedID names a client that does not name itself, the same at every import of the same document.

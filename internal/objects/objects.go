@@ -85,6 +85,7 @@ type Document struct {
 	Name   string          `json:"name,omitempty"` // may be left out where the body names it
 	Body   json.RawMessage `json:"body"`
 	Source string          `json:"-"` // for messages: file and line
+	sector *sector         // of a client, where ReadSectors has read it
 }
 
 // Problem is something wrong in a document, and what to do about it. It never quotes a secret.
