@@ -77,10 +77,10 @@ func (c *Checker) fetch(ctx context.Context, client *objects.Client, uri string)
 func (c *Checker) verify(ctx context.Context, client *objects.Client, compact string) (*object, error) {
 	invalid := oauth.Refuse(oauth.InvalidRequestObject, "the request object cannot be read, or its signature does not verify")
 	if jose.IsEncrypted(compact) {
-		if c.Decrypt == nil {
+		if c.Decrypter == nil {
 			return nil, oauth.Refuse(oauth.InvalidRequestObject, "encrypted request objects are not supported")
 		}
-		nested, err := c.Decrypt(compact)
+		nested, err := c.Decrypter().Unnest(compact)
 		if err != nil {
 			return nil, invalid.With(err)
 		}

@@ -61,8 +61,8 @@ type Checker struct {
 	KeysOf func(ctx context.Context, client *objects.Client, kid string) (jose.Set, error)
 	// ObjectAt reads the request object at an address; nil: there is no reading.
 	ObjectAt func(ctx context.Context, uri string) (string, error)
-	// Decrypt opens request objects that are encrypted to this issuer; nil: it has no keys for that.
-	Decrypt func(compact string) (*jose.Nested, error)
+	// Decrypter has what request objects may be encrypted by; nil: they may not.
+	Decrypter func() *jose.Decrypter
 	// Signer and Encrypter seal answers.
 	Signer    func(jose.Alg) (*jose.Signer, error)
 	Encrypter func(ctx context.Context, client *objects.Client, alg, enc string) (*jose.Encrypter, error)
