@@ -151,9 +151,10 @@ func (i *installation) add(t testing.TB, name, issuer, mtls string, l tokens.Lif
 	n.minter.Encrypter = n.clients.Encrypter
 	n.nonces = dpop.NewNonces([]byte(name + "-key-of-the-nonces-0123456789"))
 	mux := web.NewMux(web.OAuthDoor)
-	(&grant.Endpoints{
+	n.endpoints = &grant.Endpoints{
 		Issuer: issuer, MTLSIssuer: mtls, DB: n.db, Registry: registry, Clients: n.clients, Tokens: n.minter, Nonces: n.nonces, Now: i.now,
-	}).Mount(mux.ServeMux)
+	}
+	n.endpoints.Mount(mux.ServeMux)
 	hosts := []string{"login.acme.example", "mtls.acme.example", "login.example"}
 	n.handler = web.Wrap(http.StripPrefix(strings.TrimPrefix(issuer, "https://login.example"), mux), web.Options{Now: i.now, Hosts: hosts})
 	if name == "acme" {

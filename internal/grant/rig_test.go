@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-iam/holdfast/dpop"
 	"github.com/holdfast-iam/holdfast/internal/clients"
 	"github.com/holdfast-iam/holdfast/internal/feed"
+	"github.com/holdfast-iam/holdfast/internal/grant"
 	"github.com/holdfast-iam/holdfast/internal/keys"
 	"github.com/holdfast-iam/holdfast/internal/request"
 	"github.com/holdfast-iam/holdfast/internal/store"
@@ -64,6 +65,7 @@ type tenant struct {
 	signing            *keys.Signing
 	minter             *tokens.Minter
 	clients            *clients.Authenticator
+	endpoints          *grant.Endpoints
 	nonces             *dpop.Nonces
 	handler            http.Handler
 }
