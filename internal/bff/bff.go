@@ -95,6 +95,9 @@ func (e *Endpoints) page(serve func(*visit) error) web.Handler {
 			if appsession.CORS(w, r, app) {
 				return nil
 			}
+			if err := web.CheckHeaders(r); err != nil {
+				return err
+			}
 			return serve(&visit{Request: r, w: w, app: app, issuer: e.issuerOf(app)})
 		}).ServeHTTP(w, r)
 		return nil

@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-iam/holdfast/internal/bff"
 	"github.com/holdfast-iam/holdfast/internal/feed"
 	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/limit"
 	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/store/storetest"
@@ -38,6 +39,7 @@ type world struct {
 	nodes  []http.Handler
 	home   string // the tenant's own issuer; "": issuer
 	feed   *feed.Feed
+	logins *limit.Rate
 
 	mu  sync.Mutex
 	now time.Time
@@ -71,6 +73,7 @@ func (w *world) node(db *store.DB) http.Handler {
 	e := &bff.Endpoints{
 		BaseURL: backend + "/apps", Issuer: w.issuer.id(), Registry: objects.New(db), Transport: w.issuer.server.Client().Transport,
 		Sessions: &appsession.Sessions{DB: db, Ring: w.ring, Now: w.clock, Feed: w.feed},
+		Logins:   w.logins,
 	}
 	if w.home != "" {
 		e.Issuer, e.Transport, e.FetchTransport = w.home, nil, e.Transport

@@ -76,7 +76,7 @@ func (c *call) checkShape(r *http.Request) error {
 	case r.ContentLength > c.route.MaxBody:
 		return errBody
 	}
-	return nil
+	return web.CheckHeaders(r)
 }
 
 var errBody = oauth.Refuse(oauth.InvalidRequest, "the body is too large").WithStatus(http.StatusRequestEntityTooLarge)
@@ -191,7 +191,7 @@ var errTokenExpired = oauth.Refuse(web.TokenExpired, "the access token of the se
 // sessionToken makes of a refusal of the session's token what the page can do about it: refresh, and see.
 func (c *call) sessionToken(err error) error {
 	if refused, ok := errors.AsType[*resource.Challenge](err); ok && refused.Code == oauth.InvalidToken {
-		return errTokenExpired.With(err)
+		return errTokenExpired.With(errors.New(refused.Error())) // in words, or the door would show the challenge
 	}
 	return err
 }

@@ -104,6 +104,18 @@ func cleanCookies(h http.Header, prefix string) {
 	h["Set-Cookie"] = kept
 }
 
+// outside is the address for callers of one that an API has in itself; others stay as they are.
+func (c *call) outside(address string) string {
+	rest, own := strings.CutPrefix(address, c.route.Upstream)
+	if !own || rest != "" && !strings.ContainsRune("/?#", rune(rest[0])) {
+		return address
+	}
+	if c.route.StripPrefix && c.route.Path != "/" {
+		rest = c.route.Path + rest
+	}
+	return c.route.origin + rest
+}
+
 // cleanAnswer takes out of an answer what we have said ourselves, and what only we may say.
 func (c *call) cleanAnswer(h, own http.Header) {
 	for name := range own {
@@ -112,6 +124,9 @@ func (c *call) cleanAnswer(h, own http.Header) {
 		}
 	}
 	h.Del("DPoP-Nonce") // a proof has one nonce, and that is ours
+	if at := h.Get("Location"); at != "" {
+		h.Set("Location", c.outside(at))
+	}
 	prefix := ""
 	if c.app != nil {
 		prefix = c.app.CookiePrefix + "hf-"

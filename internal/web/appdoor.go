@@ -40,7 +40,7 @@ var appAnswers = map[oauth.Code]struct {
 	oauth.InsufficientScope:      {http.StatusForbidden, "the session does not allow this"},
 	AuthorizationError:           {http.StatusBadRequest, "the authorization server refused the request"},
 	AuthorizationServer:          {http.StatusBadGateway, "the authorization server failed to answer"},
-	CookieTooLarge:               {http.StatusRequestHeaderFieldsTooLarge, "a cookie is too large"},
+	CookieTooLarge:               {http.StatusRequestHeaderFieldsTooLarge, "the cookies are too large: delete those of this host, or have them hold less"},
 	TooManyRequests:              {http.StatusTooManyRequests, "there are too many requests"},
 	oauth.ServerError:            {http.StatusInternalServerError, "the server met an unexpected condition"},
 	oauth.TemporarilyUnavailable: {http.StatusServiceUnavailable, "the server is busy"},

@@ -6,16 +6,20 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/web"
+	"github.com/holdfast-iam/holdfast/oauth"
 )
 
 // serve starts a server with our settings and a certificate for login.example, and gives its address.
@@ -77,6 +81,26 @@ func TestServerBounds(t *testing.T) {
 		status, err := fetch(t, caller(t, &tls.Config{}), address, http.Header{"Cookie": {"a=" + strings.Repeat("x", size)}})
 		if err != nil || status != want {
 			t.Errorf("%d bytes: %d, %v", size, status, err)
+		}
+	}
+}
+
+func TestRFC6585_5_CheckHeaders(t *testing.T) {
+	for name, tt := range map[string]struct {
+		header http.Header
+		code   oauth.Code // "": fine
+	}{
+		"none":          {http.Header{}, ""},
+		"large cookies": {http.Header{"Cookie": {strings.Repeat("x", 20<<10)}}, ""},
+		"larger ones":   {http.Header{"Cookie": {strings.Repeat("x", 28<<10)}}, web.CookieTooLarge},
+		"many of them":  {http.Header{"Cookie": slices.Repeat([]string{strings.Repeat("x", 1<<10)}, 28)}, web.CookieTooLarge},
+		"another":       {http.Header{"Authorization": {strings.Repeat("x", 28<<10)}}, oauth.InvalidRequest},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header = tt.header
+		err := web.CheckHeaders(r)
+		if e, _ := errors.AsType[*oauth.Error](err); tt.code == "" && err != nil || tt.code != "" && (e == nil || e.Code != tt.code || e.HTTPStatus() != 431) {
+			t.Errorf("%s: %v, want %q", name, err, tt.code)
 		}
 	}
 }
