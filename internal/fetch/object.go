@@ -19,7 +19,8 @@ const PurposeRequest = "request_uri"
 const maxObjects = 200
 
 // Objects reads request objects from where clients keep them (RFC 9101 §5.2.3). It keeps what the address names the hash
-// of, which cannot change (OIDC Core §6.2), and reads all else each time. It is safe for concurrent use.
+// of, which cannot change (OIDC Core §6.2), and reads all else each time. A fragment that is something else is the
+// client's affair: the signature says whether the object is its. It is safe for concurrent use.
 type Objects struct {
 	Client *Client
 
@@ -30,14 +31,13 @@ type Objects struct {
 
 // At returns the request object at an address, whose fragment may be the hash of it.
 func (o *Objects) At(ctx context.Context, address string) (string, error) {
-	address, hash, _ := strings.Cut(address, "#")
-	o.mu.Lock()
-	object := o.kept[hash]
-	o.mu.Unlock()
-	if object != "" {
-		return strings.TrimSpace(object), nil
+	if object, ok := o.known(address); ok {
+		return object, nil
 	}
 	done := o.flight.DoChan(address, func() (any, error) {
+		if object, ok := o.known(address); ok { // since we looked
+			return object, nil
+		}
 		// What one caller gives up others may wait for: the time limit is the client's.
 		return o.read(context.WithoutCancel(ctx), address)
 	})
@@ -45,16 +45,21 @@ func (o *Objects) At(ctx context.Context, address string) (string, error) {
 	case <-ctx.Done():
 		return "", ctx.Err()
 	case r := <-done:
-		if r.Err != nil {
-			return "", r.Err
-		}
-		object := r.Val.(string)
-		o.keep(hash, object)
-		return strings.TrimSpace(object), nil
+		object, _ := r.Val.(string)
+		return object, r.Err
 	}
 }
 
+func (o *Objects) known(address string) (object string, ok bool) {
+	_, hash, _ := strings.Cut(address, "#")
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	object, ok = o.kept[hash]
+	return object, ok
+}
+
 func (o *Objects) read(ctx context.Context, address string) (string, error) {
+	address, hash, _ := strings.Cut(address, "#")
 	body, _, err := o.Client.Get(ctx, PurposeRequest, address)
 	if err != nil {
 		return "", err
@@ -62,16 +67,15 @@ func (o *Objects) read(ctx context.Context, address string) (string, error) {
 	if len(body) > jose.MaxToken {
 		return "", ErrTooLarge
 	}
-	return string(body), nil
+	object := strings.TrimSpace(string(body))
+	if sum := sha256.Sum256(body); hash == base64.RawURLEncoding.EncodeToString(sum[:]) {
+		o.keep(hash, object)
+	}
+	return object, nil
 }
 
-// keep keeps an object of this hash, at the cost of any other one where there is no room. A fragment that is something
-// else is the client's affair: the signature says whether the object is its.
+// keep keeps an object, at the cost of any other one where there is no room.
 func (o *Objects) keep(hash, object string) {
-	sum := sha256.Sum256([]byte(object))
-	if hash != base64.RawURLEncoding.EncodeToString(sum[:]) {
-		return
-	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.kept == nil {

@@ -36,6 +36,7 @@ func views() map[string]any {
 		"error/404": web.ErrorView{Status: 404, Code: "invalid_request", Detail: "there is nothing here", RequestID: "R"},
 		"error/500": web.ErrorView{Status: 500, Code: "server_error", RequestID: "R"},
 		"leave":     web.LeaveView{URL: "com.example.app:/cb?code=c&state=s", App: "Example"},
+		"post":      web.PostView{URL: "https://app.example/cb?a=b", App: "Example", Fields: []web.Field{{Name: "code", Value: "c"}, {Name: "state", Value: "s"}}},
 	}
 	for _, room := range []map[string]any{login.Views(), consent.Views(), logout.Views(), account.Views()} {
 		for name, view := range room {
@@ -112,7 +113,7 @@ func TestEveryPageHasAView(t *testing.T) {
 		page, _, _ := strings.Cut(name, "/")
 		seen[page] = true
 	}
-	for _, page := range []string{"account", "consent", "delete", "error", "leave", "login", "logout", "passkey", "signedout"} {
+	for _, page := range []string{"account", "consent", "delete", "error", "leave", "login", "logout", "passkey", "post", "signedout"} {
 		if !seen[page] {
 			t.Errorf("no view of %s", page)
 		}
@@ -122,16 +123,19 @@ func TestEveryPageHasAView(t *testing.T) {
 func TestPagesKeepTheirPolicy(t *testing.T) {
 	renderAll(t, func(t *testing.T, page string, res *http.Response, doc *html.Node) {
 		h := res.Header
-		csp := h.Get("Content-Security-Policy")
+		csp, forms, referrers := h.Get("Content-Security-Policy"), "form-action 'self'", "same-origin"
+		if page == "post" {
+			forms, referrers = "form-action https://app.example", "strict-origin"
+		}
 		for _, want := range []string{
-			"default-src 'none'", "style-src 'self'", "script-src 'self'", "connect-src 'self'", "form-action 'self'", "frame-ancestors 'none'",
+			"default-src 'none'", "style-src 'self'", "script-src 'self'", "connect-src 'self'", forms, "frame-ancestors 'none'",
 			"base-uri 'none'", "require-trusted-types-for 'script'", "trusted-types 'none'",
 		} {
 			if !slices.Contains(strings.Split(csp, "; "), want) {
 				t.Errorf("policy lacks %s: %s", want, csp)
 			}
 		}
-		if h.Get("Referrer-Policy") != "same-origin" || h.Get("Cache-Control") != "no-store" {
+		if h.Get("Referrer-Policy") != referrers || h.Get("Cache-Control") != "no-store" {
 			t.Errorf("headers %v", h)
 		}
 		for _, n := range elements(doc) {
@@ -201,7 +205,8 @@ func TestFormsAreOursAndLabelled(t *testing.T) {
 			}
 		}
 		for _, n := range elements(doc, "form") {
-			if attribute(n, "method") != "post" || !strings.HasPrefix(attribute(n, "action"), base+"/") {
+			ours := strings.HasPrefix(attribute(n, "action"), base+"/")
+			if attribute(n, "method") != "post" || ours == (page == "post") {
 				t.Errorf("form %s %s", attribute(n, "method"), attribute(n, "action"))
 			}
 			if len(elements(n, "button")) == 0 {
@@ -238,7 +243,7 @@ func TestAutocomplete(t *testing.T) {
 func TestStableIDs(t *testing.T) {
 	want := map[string][]string{
 		"login": {"username", "password", "login-submit", "passkey-form", "passkey-submit"}, "consent": {"consent-allow", "cancel"},
-		"logout": {"logout-confirm"}, "error": {"error-code", "request-id"}, "leave": {"leave-link"}, "account": {"passkey-add", "sign-out"},
+		"logout": {"logout-confirm"}, "error": {"error-code", "request-id"}, "leave": {"leave-link"}, "post": {"post-form", "post-submit"}, "account": {"passkey-add", "sign-out"},
 	}
 	renderAll(t, func(t *testing.T, page string, _ *http.Response, doc *html.Node) {
 		for _, id := range want[page] {
@@ -263,7 +268,7 @@ func TestAssets(t *testing.T) {
 			}
 		}
 	})
-	if len(seen) != 3 {
+	if len(seen) != 4 {
 		t.Errorf("assets %v", seen)
 	}
 	for address := range seen {
