@@ -177,7 +177,7 @@ func TestOIDC_3_1_2_1_PromptNone(t *testing.T) {
 		t.Errorf("third party: %s", got)
 	}
 	w.acme.write(t, func(tx *store.Tx) error {
-		return consents.Remember(tx, "alice", "app", consents.Asked{Scope: []string{"openid"}})
+		return consents.Remember(tx, "alice", "app", consents.Asked{Scope: []string{"openid"}, Resources: []string{orders}})
 	})
 	if got := none("app"); got != "code" {
 		t.Errorf("third party with consent: %s", got)

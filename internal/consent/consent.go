@@ -5,16 +5,19 @@ package consent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/holdfast-iam/holdfast/internal/audit"
 	"github.com/holdfast-iam/holdfast/internal/consents"
+	"github.com/holdfast-iam/holdfast/internal/details"
 	"github.com/holdfast-iam/holdfast/internal/flow"
 	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/session"
@@ -41,6 +44,7 @@ type View struct {
 	Username    string
 	Initial     string // of the user name
 	Scopes      []Scope
+	Details     []Detail
 	APIs        []string
 	Host        string // where the answer goes; "" if it is an app on this device
 }
@@ -50,6 +54,12 @@ type Client struct{ Name, LogoURI, PolicyURI, TermsURI string }
 
 // Scope is one thing asked for, in words.
 type Scope struct{ Title, Description string }
+
+// Detail is an authorization detail in words (RFC 9396), with the APIs that it names.
+type Detail struct {
+	details.Words
+	APIs []string
+}
 
 // ImageOrigin lets the page show the client's logo.
 func (v View) ImageOrigin() string {
@@ -65,6 +75,10 @@ func Views() map[string]any {
 	return map[string]any{"consent": View{
 		Interaction: "i", Account: "a", Client: Client{"Example", "https://example.com/logo.png", "https://example.com/policy", "https://example.com/terms"},
 		Username: "alice@example.com", Initial: "A", Scopes: []Scope{{"Sign you in", "Learns an identifier."}, {"orders.read", ""}},
+		Details: []Detail{{details.Words{
+			Title: "Order goods for you", Lines: []details.Line{{{Text: "Up to "}, {Text: "50", Value: true}, {Text: " euros"}}},
+			Fields: []details.Field{{Name: "note", Value: "before noon"}},
+		}, []string{"Orders"}}},
 		APIs: []string{"Orders"}, Host: "app.example.com",
 	}}
 }
@@ -114,9 +128,9 @@ func (e *Endpoints) show(w http.ResponseWriter, r *http.Request) error {
 
 func (e *Endpoints) view(ctx context.Context, i *flow.Interaction, s *store.Session) (View, error) {
 	v := View{Interaction: i.ID, Account: s.AccountID}
-	client, err := e.Registry.Client(ctx, i.Request.ClientID)
+	client, err := e.client(ctx, i)
 	if err != nil {
-		return v, fmt.Errorf("load client: %w", err)
+		return v, err
 	}
 	v.Client = Client{Name: client.ClientName, LogoURI: client.LogoURI, PolicyURI: client.PolicyURI, TermsURI: client.TermsOfServiceURI}
 	if v.Client.Name == "" {
@@ -126,20 +140,46 @@ func (e *Endpoints) view(ctx context.Context, i *flow.Interaction, s *store.Sess
 		return v, err
 	}
 	v.Initial, v.Host = initial(v.Username), host(i.Request.RedirectURI)
-	for _, name := range i.Request.Scope {
-		v.Scopes = append(v.Scopes, e.scope(ctx, name))
+	asked := i.Asked().Of(client)
+	for _, name := range asked.Scope {
+		title, description := e.Registry.ScopeWords(ctx, name)
+		v.Scopes = append(v.Scopes, Scope{title, description})
 	}
-	for _, resource := range i.Request.Resources {
-		api, err := e.Registry.API(ctx, resource)
-		if err != nil && !errors.Is(err, objects.ErrNotFound) {
-			return v, fmt.Errorf("load API: %w", err)
-		}
-		if api != nil && api.Name != "" {
-			resource = api.Name
-		}
-		v.APIs = append(v.APIs, resource)
+	apis, err := e.Registry.APIs(ctx, asked.Resources)
+	if err != nil {
+		return v, err
 	}
-	return v, nil
+	for _, api := range apis {
+		v.APIs = append(v.APIs, api.Title())
+	}
+	v.Details, err = describe(apis, asked.Details)
+	return v, err
+}
+
+func (e *Endpoints) client(ctx context.Context, i *flow.Interaction) (*objects.Client, error) {
+	client, err := e.Registry.Client(ctx, i.Request.ClientID)
+	if err != nil {
+		return nil, fmt.Errorf("load client: %w", err)
+	}
+	return client, nil
+}
+
+// describe puts authorization details into words.
+func describe(apis []*objects.API, asked json.RawMessage) ([]Detail, error) {
+	list, err := details.Read(asked)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Detail, len(list))
+	for i, d := range list {
+		all[i].Words = objects.Describe(apis, d)
+		for _, api := range apis {
+			if slices.Contains(d.Locations(), api.Resource) {
+				all[i].APIs = append(all[i].APIs, api.Title())
+			}
+		}
+	}
+	return all, nil
 }
 
 func (e *Endpoints) username(ctx context.Context, accountID string) (string, error) {
@@ -169,15 +209,6 @@ func host(redirect string) string {
 		return ""
 	}
 	return u.Hostname()
-}
-
-// scope puts a scope into words; one that nobody has described is shown by its name.
-func (e *Endpoints) scope(ctx context.Context, name string) Scope {
-	s, err := e.Registry.Scope(ctx, name)
-	if err != nil || s.Title == "" {
-		return Scope{Title: name}
-	}
-	return Scope{Title: s.Title, Description: s.Description}
 }
 
 func (e *Endpoints) decide(w http.ResponseWriter, r *http.Request) error {
@@ -212,20 +243,47 @@ func (e *Endpoints) decide(w http.ResponseWriter, r *http.Request) error {
 	return web.SeeOther(w, r, e.Keeper.NextURL(i))
 }
 
+// remember writes down what the person has allowed: all that the page has shown.
 func (e *Endpoints) remember(ctx context.Context, i *flow.Interaction, s *store.Session) error {
+	client, err := e.client(ctx, i)
+	if err != nil {
+		return err
+	}
+	asked := i.Asked().Of(client)
+	allowed, err := summary(asked)
+	if err != nil {
+		return err
+	}
 	ev := web.EventOf(ctx)
-	err := e.DB.Write(ctx, func(tx *store.Tx) error {
-		if err := consents.Remember(tx, s.AccountID, i.Request.ClientID, i.Asked()); err != nil {
+	err = e.DB.Write(ctx, func(tx *store.Tx) error {
+		if err := consents.Remember(tx, s.AccountID, client.ID, asked); err != nil {
 			return err
 		}
 		return audit.Add(tx, audit.Record{AuditRecord: store.AuditRecord{
 			RequestID: ev.RequestID, ActorKind: audit.ActorAccount, ActorID: s.AccountID, Action: "consent.grant",
-			ObjectKind: "client", ObjectID: i.Request.ClientID, Client: i.Request.ClientID,
-			Outcome: audit.Success, AddressPrefix: ev.Peer.Prefix,
+			ObjectKind: "client", ObjectID: client.ID, Client: client.ID,
+			Outcome: audit.Success, AddressPrefix: ev.Peer.Prefix, Detail: allowed,
 		}})
 	})
 	if err != nil {
 		return fmt.Errorf("remember consent: %w", err)
 	}
 	return nil
+}
+
+// summary is what the audit keeps of a consent: of details their types, for what else is in them may be about the person.
+func summary(a consents.Asked) (json.RawMessage, error) {
+	list, err := details.Read(a.Details)
+	if err != nil {
+		return nil, err
+	}
+	allowed := struct {
+		Scope     []string `json:"scope,omitempty"`
+		Resources []string `json:"resources,omitempty"`
+		Types     []string `json:"authorization_details_types,omitempty"`
+	}{Scope: a.Scope, Resources: a.Resources}
+	for _, d := range list {
+		allowed.Types = append(allowed.Types, d.Type())
+	}
+	return json.Marshal(allowed)
 }

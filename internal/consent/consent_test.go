@@ -54,8 +54,9 @@ func newWorld(t *testing.T) *world {
 		_, err := objects.Import(tx, ring, objects.ManagedByFile, []objects.Document{
 			{Kind: objects.KindClient, Body: json.RawMessage(`{"client_id":"shop","client_name":"The Shop","client_secret":"a secret of more than 32 characters","redirect_uris":["https://shop.example/cb"],
 				"logo_uri":"https://cdn.shop.example/logo.png","policy_uri":"https://shop.example/policy","tos_uri":"https://shop.example/terms",
-				"scope":"openid orders.read","resources":["https://api.example.com/orders"]}`)},
-			{Kind: objects.KindAPI, Body: json.RawMessage(`{"resource":"https://api.example.com/orders","name":"Orders","scopes":["orders.read"]}`)},
+				"scope":"openid orders.read","resources":["https://api.example.com/orders","https://api.example.com/stock"]}`)},
+			{Kind: objects.KindAPI, Body: json.RawMessage(`{"resource":"https://api.example.com/orders","name":"Orders","scopes":["orders.read"],"authorization_details_types":[` + orderType + `]}`)},
+			{Kind: objects.KindAPI, Body: json.RawMessage(`{"resource":"https://api.example.com/stock","name":"Stock & Store"}`)},
 		})
 		return err
 	})

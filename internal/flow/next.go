@@ -48,7 +48,8 @@ func Next(i *Interaction, session *store.Session, client *objects.Client, consen
 
 // Asked is what the person has to agree to.
 func (i *Interaction) Asked() consents.Asked {
-	return consents.Asked{Scope: i.Request.Scope, Resources: i.Request.Resources, Always: i.Request.Prompts("consent")}
+	r := i.Request
+	return consents.Asked{Scope: r.Scope, Resources: r.Resources, Details: r.Details, Always: r.Prompts("consent") || r.AskAgain}
 }
 
 // notBefore is the earliest sign-in that will do (OIDC Core §3.1.2.1, prompt and max_age).

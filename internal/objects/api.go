@@ -29,6 +29,14 @@ type API struct {
 	DetailTypes []details.Type `json:"authorization_details_types,omitempty"`
 }
 
+// Title is what people call the API.
+func (a *API) Title() string {
+	if a.Name != "" {
+		return a.Name
+	}
+	return a.Resource
+}
+
 // AllowsScope says whether a scope means something at this API.
 func (a *API) AllowsScope(scope string) bool { return slices.Contains(a.Scopes, scope) }
 

@@ -66,6 +66,16 @@ func CheckDetails(client *Client, apis []*API, resources []string, list details.
 	return nil
 }
 
+// Describe puts a detail into the words of the first API that it is meant for.
+func Describe(apis []*API, d details.Detail) details.Words {
+	for _, a := range apis {
+		if a.Takes(d) {
+			return a.DetailType(d.Type()).Describe(d)
+		}
+	}
+	return new(details.Type).Describe(d)
+}
+
 // decodeAPI reads what is stored.
 func decodeAPI(body json.RawMessage) (*API, error) {
 	a, err := decode[API](body)

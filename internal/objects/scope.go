@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"context"
 	"encoding/json"
 
 	"github.com/holdfast-iam/holdfast/oauth"
@@ -29,6 +30,15 @@ var builtin = map[string]*Scope{
 // StandardScopes are the names of the built-in scopes, in the order of the specification.
 func StandardScopes() []string {
 	return []string{oauth.ScopeOpenID, oauth.ScopeProfile, oauth.ScopeEmail, oauth.ScopeAddress, oauth.ScopePhone, oauth.ScopeOfflineAccess}
+}
+
+// ScopeWords are what people read about a scope; one that nobody has described is called by its name.
+func (r *Registry) ScopeWords(ctx context.Context, name string) (title, description string) {
+	s, err := r.Scope(ctx, name)
+	if err != nil || s.Title == "" {
+		return name, ""
+	}
+	return s.Title, s.Description
 }
 
 func prepareScope(p *preparation, _ json.RawMessage) {

@@ -92,3 +92,31 @@ func TestMigrateAtOnce(t *testing.T) {
 		status(t, open(t, url), 0, nil)
 	})
 }
+
+// A consent that an earlier release has written says nothing of what came later.
+func TestConsentOfAnEarlierRelease(t *testing.T) {
+	eachEngine(t, func(t *testing.T, url string) {
+		root := open(t, url)
+		if err := root.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		db := root.For("acme")
+		put := func(tx *store.Tx) error {
+			return tx.PutConsent(store.Consent{AccountID: "alice", ClientID: "app", Scope: []string{"openid"}, Allowed: map[string][]string{"": {"openid"}}})
+		}
+		if err := db.Write(t.Context(), put); err != nil {
+			t.Fatal(err)
+		}
+		rawSQL(t, url, "UPDATE consents SET allowed = '', details = ''") // as the migration fills them in
+		err := db.Read(t.Context(), func(tx *store.Tx) error {
+			c, err := tx.Consent("alice", "app")
+			if c.Allowed != nil || c.Details != nil || len(c.Scope) != 1 {
+				t.Errorf("got %+v", c)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}

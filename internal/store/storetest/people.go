@@ -150,6 +150,15 @@ func testConsents(t *testing.T, b *bench) {
 	}
 	write(t, b.DB, func(tx *store.Tx) error { return tx.PutConsent(c) })
 	same(t, load(t, b.DB, one), c)
+
+	c.Allowed = map[string][]string{"": {"openid"}, "https://api": {"openid", "email"}, "https://pay": {}}
+	c.Details = json.RawMessage(`[{"actions":["read"],"note":"é <b>","type":"order"}]`)
+	write(t, b.DB, func(tx *store.Tx) error { return tx.PutConsent(c) })
+	same(t, load(t, b.DB, one), c)
+	same(t, load(t, b.DB, list), []store.Consent{c})
+	c.Allowed, c.Details = nil, nil
+	write(t, b.DB, func(tx *store.Tx) error { return tx.PutConsent(c) })
+	same(t, load(t, b.DB, one), c)
 }
 
 func testMailedCodes(t *testing.T, b *bench) {
