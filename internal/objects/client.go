@@ -40,7 +40,8 @@ type Client struct {
 	AllowUnsignedRequests bool `json:"allow_unsigned_requests,omitempty"`
 	AllowPlainResponses   bool `json:"allow_plain_responses,omitempty"` // authorization responses that are not signed
 
-	keys jose.Set // of JWKS
+	keys    jose.Set   // of JWKS
+	offered []jose.Alg // of the tenant, which the registry knows
 }
 
 // Keys are the registered keys of JWKS, parsed once and shared.

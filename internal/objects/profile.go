@@ -22,6 +22,9 @@ type rules struct {
 	name string
 	// algs are taken and used for whatever is signed by the client or for it; the first is the default of ID tokens.
 	algs []jose.Alg
+	// standardAlg has ID tokens signed with the first of algs where the client has not registered one, whatever the tenant
+	// prefers.
+	standardAlg bool
 	// methods of client authentication; nil: all.
 	methods []string
 	// optionalPKCE lets clients with credentials leave PKCE out. A code they lose is then protected by their credentials
@@ -35,7 +38,7 @@ type rules struct {
 var profiles = []rules{
 	{name: ProfileOAuth21, algs: []jose.Alg{jose.ES256, jose.EdDSA, jose.PS256, jose.RS256}},
 	// OIDC Registration §2: RS256 is the default.
-	{name: ProfileOIDC, algs: []jose.Alg{jose.RS256, jose.ES256, jose.EdDSA, jose.PS256}, optionalPKCE: true},
+	{name: ProfileOIDC, algs: []jose.Alg{jose.RS256, jose.ES256, jose.EdDSA, jose.PS256}, standardAlg: true, optionalPKCE: true},
 	{name: ProfileFAPI2, algs: fapiAlgs, methods: fapiMethods, pushed: true, dated: true},
 	{name: ProfileFAPI2Messages, algs: fapiAlgs, methods: fapiMethods, pushed: true, signed: true, dated: true},
 }
@@ -72,12 +75,49 @@ func SignatureAlgs() []jose.Alg {
 	return algs
 }
 
-// IDTokenAlg is what its ID tokens are signed with.
+// IDTokenAlg is what its ID tokens are signed with: the algorithm it has registered, that of the standard for profile
+// oidc, or the first of the tenant's that its profile takes.
 func (c *Client) IDTokenAlg() jose.Alg {
 	if c.IDTokenSignedAlg != "" {
 		return jose.Alg(c.IDTokenSignedAlg)
 	}
+	if !c.rules().standardAlg {
+		for _, a := range c.offered {
+			if slices.Contains(c.Algs(), a) {
+				return a
+			}
+		}
+	}
 	return c.Algs()[0]
+}
+
+// Signed is something that is signed for a client, and the member by which it can choose the algorithm.
+type Signed struct {
+	What, Member string
+	Alg          jose.Alg
+}
+
+// Signed lists what may be signed for the client besides access tokens. What needs no registration is signed as its ID
+// tokens are.
+func (c *Client) Signed() (list []Signed) {
+	for _, s := range []struct {
+		Signed
+		registered string
+		otherwise  bool // it may be asked for without being registered
+	}{
+		{Signed{What: "ID tokens", Member: "id_token_signed_response_alg"}, c.IDTokenSignedAlg, c.AllowsGrant(oauth.GrantAuthorizationCode) && c.AllowsScope(oauth.ScopeOpenID)},
+		{Signed{What: "userinfo answers", Member: "userinfo_signed_response_alg"}, c.UserinfoSignedAlg, false},
+		{Signed{What: "authorization answers", Member: "authorization_signed_response_alg"}, c.AuthorizationSignedAlg, c.RequiresSignedResponse()},
+		{Signed{What: "introspection answers", Member: "introspection_signed_response_alg"}, c.IntrospectionSignedAlg, false},
+	} {
+		if s.Alg = jose.Alg(s.registered); s.registered == "" {
+			s.Alg = c.IDTokenAlg()
+		}
+		if s.registered != "" || s.otherwise {
+			list = append(list, s.Signed)
+		}
+	}
+	return list
 }
 
 // RequiresPKCE says whether its requests need a code_challenge.

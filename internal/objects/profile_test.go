@@ -85,3 +85,63 @@ func TestProfilesDecide(t *testing.T) {
 		})
 	}
 }
+
+// The tenant says which algorithm comes first; a profile may forbid it, and oidc has that of the standard.
+func TestAlgorithmsOfTheTenant(t *testing.T) {
+	for _, test := range []struct {
+		name, profile string
+		tenant        []jose.Alg
+		changes       m
+		want          jose.Alg
+	}{
+		{"default", "", []jose.Alg{jose.PS256, jose.ES256}, nil, jose.PS256},
+		{"RS256", "", []jose.Alg{jose.RS256}, nil, jose.RS256},
+		{"oidc", "oidc", []jose.Alg{jose.PS256, jose.ES256}, nil, jose.RS256},
+		{"FAPI", "fapi2", []jose.Alg{jose.RS256, jose.EdDSA}, nil, jose.EdDSA},
+		{"FAPI without any", "fapi2", []jose.Alg{jose.RS256}, nil, jose.ES256},
+		{"registered", "", []jose.Alg{jose.PS256}, m{"id_token_signed_response_alg": "EdDSA"}, jose.EdDSA},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			db := storetest.Open(t).For("acme")
+			mustImport(t, db, keys.NewRing(), objects.ManagedByFile, keyed(test.profile, test.changes))
+			registry := objects.New(db)
+			registry.Algs = test.tenant
+			c, err := registry.Client(t.Context(), "web")
+			if err != nil || c.IDTokenAlg() != test.want {
+				t.Errorf("%s, %v; want %s", c.IDTokenAlg(), err, test.want)
+			}
+		})
+	}
+}
+
+func TestWhatIsSignedForAClient(t *testing.T) {
+	signed := func(profile string, changes m) (list []string) {
+		t.Helper()
+		db := storetest.Open(t).For("acme")
+		mustImport(t, db, keys.NewRing(), objects.ManagedByFile, keyed(profile, changes))
+		c, err := objects.New(db).Client(t.Context(), "web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range c.Signed() {
+			list = append(list, s.Member+" "+string(s.Alg))
+		}
+		return list
+	}
+	for _, test := range []struct {
+		profile string
+		changes m
+		want    []string
+	}{
+		{"", nil, []string{"id_token_signed_response_alg ES256"}},
+		{"oidc", nil, []string{"id_token_signed_response_alg RS256"}},
+		{"", m{"scope": "orders"}, nil},
+		{"", m{"grant_types": []string{"client_credentials"}, "redirect_uris": nil}, nil},
+		{"", m{"userinfo_signed_response_alg": "PS256"}, []string{"id_token_signed_response_alg ES256", "userinfo_signed_response_alg PS256"}},
+		{"fapi2-message-signing", nil, []string{"id_token_signed_response_alg ES256", "authorization_signed_response_alg ES256"}},
+	} {
+		if got := signed(test.profile, test.changes); !slices.Equal(got, test.want) {
+			t.Errorf("%q with %v: %q, want %q", test.profile, test.changes, got, test.want)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/jose"
 )
 
 const (
@@ -23,6 +24,8 @@ const (
 type Registry struct {
 	// Stale, where set, says that news of changes may be missing: everything is then read from the store.
 	Stale func() bool
+	// Algs are those the tenant signs with, its default first. Set them before anything is looked up.
+	Algs []jose.Alg
 
 	db     *store.DB
 	cache  *otter.Cache[cacheKey, any]
@@ -44,7 +47,13 @@ func New(db *store.DB) *Registry {
 
 // Client finds a client. ErrNotFound: there is none.
 func (r *Registry) Client(ctx context.Context, id string) (*Client, error) {
-	return lookUp(ctx, r, KindClient, id, decodeClient)
+	return lookUp(ctx, r, KindClient, id, func(body json.RawMessage) (*Client, error) {
+		c, err := decodeClient(body)
+		if err == nil {
+			c.offered = r.Algs
+		}
+		return c, err
+	})
 }
 
 // API finds an API by its resource. ErrNotFound: there is none.
