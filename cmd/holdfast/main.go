@@ -25,6 +25,7 @@ type commands struct {
 	Apply   applyCommand   `cmd:"" help:"Bring objects (clients, APIs, scopes, users) from files into the running system."`
 	Client  clientCommand  `cmd:"" help:"Work with clients."`
 	User    userCommand    `cmd:"" help:"Work with people."`
+	Token   tokenCommand   `cmd:"" help:"Work with tokens."`
 	Key     keyCommand     `cmd:"" help:"Work with keys."`
 	Backup  backupCommand  `cmd:"" help:"Copy the SQLite database while it is in use."`
 	Version versionCommand `cmd:"" help:"Print the version."`

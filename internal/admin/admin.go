@@ -23,6 +23,7 @@ import (
 	"github.com/holdfast-iam/holdfast/internal/keys"
 	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/internal/tokens"
 	"github.com/holdfast-iam/holdfast/internal/web"
 	"github.com/holdfast-iam/holdfast/oauth"
 )
@@ -41,6 +42,8 @@ type Endpoints struct {
 	Inspect func(ctx context.Context, token string) (*Token, error)
 	// HashPassword makes the PHC string of a password. It is slow.
 	HashPassword func(password string) (string, error)
+	// Preview tells what a client would get, and issues nothing.
+	Preview func(ctx context.Context, q tokens.Trial) (*tokens.Preview, error)
 	// ReadSectors reads what documents refer to elsewhere. It may take long.
 	ReadSectors func(ctx context.Context, docs []objects.Document) error
 	// DevToken is a bearer token that may do everything. It exists in the test environment only; "": none.

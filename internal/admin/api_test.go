@@ -123,6 +123,28 @@ func TestRFC9457_ProblemsOfDocuments(t *testing.T) {
 	b.call(404, "GET", "/admin/v1/clients/none", "")
 }
 
+// A preview shows claims of people, so whoever asks for one is on record, and the person with it.
+func TestTokenPreview(t *testing.T) {
+	b := single(t)
+	const at = "/admin/v1/token-preview"
+	w := b.call(200, "POST", at, `{"client_id":"web","user":"bob","scope":"openid"}`)
+	if got := w.Body.String(); !strings.Contains(got, `"access_token":{"sub":"bob"}`) {
+		t.Errorf("%s", got)
+	}
+	b.call(400, "POST", at, `{"client_id":"other"}`)
+	b.call(400, "POST", at, `{}`)
+	b.call(400, "POST", at, `{"client_id":"web","password":"x"}`)
+	seen := map[string]bool{}
+	for _, r := range b.records("tokens.preview") {
+		seen[r.ObjectKind+" "+r.ObjectID+" by "+r.ActorID+" "+r.Outcome] = true
+	}
+	if !seen["client web by alice success"] || !seen["user bob by alice success"] {
+		t.Errorf("records %v", seen)
+	}
+	b.tokens[b.token] = b.dpopToken("admin.clients.read", "admin.tokens.write")
+	b.call(403, "POST", at, `{"client_id":"web"}`)
+}
+
 // The sector of a client is read before it is stored, one by one and in a batch.
 func TestOIDCRegistration_5_SectorOfAClient(t *testing.T) {
 	b := single(t)

@@ -21,6 +21,7 @@ import (
 	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/store/storetest"
+	"github.com/holdfast-iam/holdfast/internal/tokens"
 	"github.com/holdfast-iam/holdfast/internal/web"
 	"github.com/holdfast-iam/holdfast/jose"
 	"github.com/holdfast-iam/holdfast/oauth"
@@ -57,6 +58,12 @@ func newBench(t *testing.T, root *store.DB, tenant string) *bench {
 	b.Endpoints = &admin.Endpoints{
 		AdminURL: adminURL, DB: db, Ring: ring, Signing: signing, Nonces: dpop.NewNonces(bytes.Repeat([]byte{1}, 32)),
 		Trail: &audit.Trail{DB: root, Now: time.Now}, Now: time.Now, Inspect: b.inspect,
+		Preview: func(_ context.Context, q tokens.Trial) (*tokens.Preview, error) {
+			if q.ClientID != "web" {
+				return nil, oauth.Refuse(oauth.InvalidRequest, "there is no such client")
+			}
+			return &tokens.Preview{Format: "jwt", AccessToken: json.RawMessage(`{"sub":"` + q.User + `"}`)}, nil
+		},
 		ReadSectors: func(ctx context.Context, docs []objects.Document) error {
 			return objects.ReadSectors(ctx, db, b.get, docs)
 		},
@@ -73,6 +80,7 @@ func newBench(t *testing.T, root *store.DB, tenant string) *bench {
 var allScopes = []string{
 	"admin.clients.read", "admin.clients.write", "admin.apis.read", "admin.apis.write", "admin.scopes.read", "admin.scopes.write",
 	"admin.users.read", "admin.users.write", "admin.keys.read", "admin.keys.write", "admin.audit.read",
+	"admin.tokens.read",
 }
 
 func (b *bench) dpopToken(scopes ...string) *admin.Token {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/internal/tokens"
 )
 
 // route is one thing the API can do. It has read, or act, or after.
@@ -79,6 +80,8 @@ var routes = []route{
 
 	{method: "GET", path: "/keys", kind: kindKey, verb: "list", summary: "List signing keys", answer: page[keyView]{}, read: (*Endpoints).listKeys},
 	{method: "POST", path: "/keys/rotate", kind: kindKey, verb: "rotate", summary: "Have a new key sign", body: rotateInput{}, prepare: (*Endpoints).readRotation, after: (*Endpoints).rotate},
+
+	{method: "POST", path: "/token-preview", decide: toPreview, summary: "Show what a client would get, without issuing it", body: tokens.Trial{}, answer: tokens.Preview{}, prepare: (*Endpoints).readTrial, after: (*Endpoints).preview},
 
 	{method: "GET", path: "/audit", kind: kindAudit, verb: "query", summary: "Query the audit trail, newest first", query: []string{"action", "client", "request_id", "since", "limit"}, answer: page[recordView]{}, read: (*Endpoints).queryAudit},
 }

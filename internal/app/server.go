@@ -78,40 +78,47 @@ func located(problems objects.Problems, docs []objects.Document) objects.Problem
 	return problems
 }
 
-func (s *server) post(ctx context.Context, path string, in any) (report objects.Report, err error) {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return report, err
-	}
-	if len(body) > jose.MaxJSON {
-		return report, errors.New("these are more than 8 MiB: bring them in in parts")
-	}
-	q, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost"+path, bytes.NewReader(body))
-	if err != nil {
-		return report, err
-	}
-	q.Header.Set("Content-Type", "application/json")
-	resp, err := s.http.Do(q)
-	if err != nil {
-		return report, fmt.Errorf("the server at %s did not answer: %w; try again", s.socket, errors.Unwrap(err))
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return report, fmt.Errorf("the server at %s did not answer to the end: %w; try again", s.socket, err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return report, s.refusal(resp.StatusCode, answer)
-	}
+// post brings documents in and reads the report.
+func (s *server) post(ctx context.Context, path string, in any) (objects.Report, error) {
 	var done struct {
 		objects.Report
 		Secrets map[string]keys.Secret `json:"secrets"`
 	}
-	if err := json.Unmarshal(answer, &done); err != nil {
-		return report, fmt.Errorf("read the answer of the server at %s: %w", s.socket, err)
-	}
+	err := s.call(ctx, path, in, &done)
 	done.Report.Secrets = done.Secrets
-	return done.Report, nil
+	return done.Report, err
+}
+
+// call sends a request to the server and reads its answer.
+func (s *server) call(ctx context.Context, path string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	if len(body) > jose.MaxJSON {
+		return errors.New("these are more than 8 MiB: bring them in in parts")
+	}
+	q, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost"+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	q.Header.Set("Content-Type", "application/json")
+	resp, err := s.http.Do(q)
+	if err != nil {
+		return fmt.Errorf("the server at %s did not answer: %w; try again", s.socket, errors.Unwrap(err))
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return fmt.Errorf("the server at %s did not answer to the end: %w; try again", s.socket, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return s.refusal(resp.StatusCode, answer)
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("read the answer of the server at %s: %w", s.socket, err)
+	}
+	return nil
 }
 
 const maxAnswer = 64 << 20 // bytes

@@ -122,6 +122,10 @@ func (t *tenant) openKeys(ctx context.Context) (err error) {
 	if err := t.signing.Load(ctx); err != nil {
 		return err
 	}
+	return t.openMinter(ctx)
+}
+
+func (t *tenant) openMinter(ctx context.Context) (err error) {
 	l := t.Lifetimes
 	t.minter, err = tokens.New(ctx, tokens.Config{
 		Issuer: t.Issuer, DB: t.db, Ring: t.app.Ring, Signing: t.signing, Registry: t.registry, Feed: t.app.feed, Now: t.app.Clock.Now,
@@ -227,6 +231,7 @@ func (t *tenant) openAdmin() {
 		AdminURL: url, DB: t.db, Ring: t.app.Ring, Signing: t.signing, Nonces: t.nonces, Trail: t.app.trail,
 		Now: t.app.Clock.Now, HashPassword: t.app.passwords.Hash, Inspect: t.inspect,
 		DevToken: t.app.devToken(),
+		Preview:  t.grants().Preview,
 		ReadSectors: func(ctx context.Context, docs []objects.Document) error {
 			return objects.ReadSectors(ctx, t.db, t.fetch.Client.Get, docs)
 		},
@@ -259,10 +264,7 @@ func (t *tenant) handler() (pages, protocol http.Handler, err error) {
 	if err := t.mountPeople(pageMux.ServeMux); err != nil {
 		return nil, nil, err
 	}
-	(&grant.Endpoints{
-		Issuer: t.Issuer, MTLSIssuer: t.MTLSIssuer, DB: t.db, Registry: t.registry, Clients: t.clients,
-		Tokens: t.minter, Nonces: t.nonces, Trail: t.app.trail, Now: t.app.Clock.Now,
-	}).Mount(apiMux.ServeMux)
+	t.grants().Mount(apiMux.ServeMux)
 	(&tokeninfo.Endpoints{
 		Issuer: t.Issuer, MTLSIssuer: t.MTLSIssuer, DB: t.db, Registry: t.registry, Clients: t.clients,
 		Tokens: t.minter, Nonces: t.nonces, Now: t.app.Clock.Now,

@@ -92,7 +92,7 @@ type Actor struct {
 }
 
 // reads are the verbs of actions that change nothing.
-var reads = map[string]bool{"list": true, "read": true, "query": true}
+var reads = map[string]bool{"list": true, "read": true, "query": true, "preview": true}
 
 // ScopeFor is the scope that an action needs: "clients.put" needs admin.clients.write, "clients.list"
 // admin.clients.read.
