@@ -82,6 +82,7 @@ func (o Offer) addAuthorization(m *oauth.ServerMetadata, at func(string) string)
 	m.CodeChallengeMethodsSupported = []string{"S256"}
 	m.AuthorizationResponseIssParameter = true
 	m.RequirePushedAuthorizationRequests = o.PushedOnly
+	m.ClaimsParameterSupported = true // OpenID Connect Core §5.5
 	o.addRequestObjects(m)
 	o.addAnswers(m)
 }
@@ -95,8 +96,12 @@ func (o Offer) addRequestObjects(m *oauth.ServerMetadata) {
 	m.RequestObjectEncryptionAlgs, m.RequestObjectEncryptionEncs = names(o.ObjectKeyAlgs), names(o.ObjectEncs)
 }
 
-// addAnswers lists what authorization responses are signed and encrypted with (JARM §4).
+// addAnswers lists what ID tokens, userinfo and authorization responses are signed and encrypted with (OpenID Connect
+// Discovery §3, JARM §4).
 func (o Offer) addAnswers(m *oauth.ServerMetadata) {
+	m.IDTokenEncryptionAlgs, m.IDTokenEncryptionEncs = names(o.AnswerKeyAlgs), names(o.AnswerEncs)
+	m.UserinfoSigningAlgs = names(o.SigningAlgs)
+	m.UserinfoEncryptionAlgs, m.UserinfoEncryptionEncs = names(o.AnswerKeyAlgs), names(o.AnswerEncs)
 	m.AuthorizationSigningAlgs = names(o.SigningAlgs)
 	m.AuthorizationEncryptionAlgs, m.AuthorizationEncryptionEncs = names(o.AnswerKeyAlgs), names(o.AnswerEncs)
 }
