@@ -50,8 +50,11 @@ func (n *tenant) open(client, uri string) string {
 	return n.issuer + "/authorize?" + url.Values{"client_id": {client}, "request_uri": {uri}}.Encode()
 }
 
-func (n *tenant) assertion(form url.Values, id string) url.Values {
-	claims := map[string]any{"iss": "jwt", "sub": "jwt", "aud": n.issuer, "jti": id, "exp": n.now().Add(time.Minute).Unix()}
+func (n *tenant) assertion(form url.Values, id string) url.Values { return n.asserted("jwt", id, form) }
+
+// asserted is a form with a client assertion.
+func (n *tenant) asserted(client, id string, form url.Values) url.Values {
+	claims := map[string]any{"iss": client, "sub": client, "aud": n.issuer, "jti": id, "exp": n.now().Add(time.Minute).Unix()}
 	form.Set("client_assertion_type", oauth.AssertionType)
 	form.Set("client_assertion", must(once().assertion.Sign("JWT", claims)))
 	return form
