@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"slices"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/consents"
@@ -49,7 +50,9 @@ func Next(i *Interaction, session *store.Session, client *objects.Client, consen
 // Asked is what the person has to agree to.
 func (i *Interaction) Asked() consents.Asked {
 	r := i.Request
-	return consents.Asked{Scope: r.Scope, Resources: r.Resources, Details: r.Details, Always: r.Prompts("consent") || r.AskAgain}
+	return consents.Asked{
+		Scope: slices.Concat(r.Scope, r.ClaimScopes), Resources: r.Resources, Details: r.Details, Always: r.Prompts("consent") || r.AskAgain,
+	}
 }
 
 // notBefore is the earliest sign-in that will do (OIDC Core §3.1.2.1, prompt and max_age).

@@ -1,9 +1,14 @@
 package request
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/url"
+	"slices"
 
+	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/jose"
 	"github.com/holdfast-iam/holdfast/oauth"
 )
@@ -107,4 +112,49 @@ func checkClaims(params url.Values, a *Authorization) (*ClaimsRequest, error) {
 		return nil, errLongClaims // escaped, it takes more room
 	}
 	return asked, err
+}
+
+// findClaimScopes finds the scopes that the claims asked for by name belong to, less those that the request has anyway.
+// Claims of scopes that the client is not registered for are nothing it can get, so nobody is asked about them; nor is
+// anybody about a first-party client.
+func (c *Checker) findClaimScopes(ctx context.Context, client *objects.Client, a *Authorization) error {
+	if len(a.Claims) == 0 || client.FirstParty {
+		return nil
+	}
+	asked, err := ParseClaims(a.Claims)
+	if err != nil {
+		return err
+	}
+	wanted := asked.names()
+	for _, name := range slices.Concat(a.Scope, client.Scopes()) {
+		if len(wanted) == 0 {
+			return nil
+		}
+		scope, err := c.Registry.Scope(ctx, name)
+		if errors.Is(err, objects.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("load scope: %w", err)
+		}
+		before := len(wanted)
+		wanted = slices.DeleteFunc(wanted, func(claim string) bool { return slices.Contains(scope.Claims, claim) })
+		if len(wanted) < before && !slices.Contains(a.Scope, name) {
+			a.ClaimScopes = append(a.ClaimScopes, name)
+		}
+	}
+	return nil
+}
+
+// names are the claims about a person that are asked for, wherever they are to be.
+func (c *ClaimsRequest) names() []string {
+	var all []string
+	for _, place := range []map[string]*ClaimRequest{c.Userinfo, c.IDToken} {
+		for name := range place {
+			if !objects.ReservedClaim(name) {
+				all = append(all, name)
+			}
+		}
+	}
+	return all
 }

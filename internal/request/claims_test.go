@@ -9,7 +9,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/request"
+	"github.com/holdfast-iam/holdfast/internal/store"
+	"github.com/holdfast-iam/holdfast/internal/store/storetest"
 	"github.com/holdfast-iam/holdfast/oauth"
 )
 
@@ -65,7 +69,7 @@ func TestOIDC_5_5_NormalForm(t *testing.T) {
 	} {
 		v := right()
 		v.Set("claims", text)
-		a, _, err := (&request.Checker{Issuer: issuer}).Check(t.Context(), client(nil), v)
+		a, _, err := (&request.Checker{Issuer: issuer}).Check(t.Context(), client(func(c *objects.Client) { c.FirstParty = true }), v)
 		if err != nil || string(a.Claims) != want {
 			t.Errorf("%s: %v, %v", text, a, err)
 			continue
@@ -116,6 +120,52 @@ func TestOIDC_5_5_ClaimsThatAreNone(t *testing.T) {
 		e, ok := errors.AsType[*oauth.Error](err)
 		if !ok || e.Code != oauth.InvalidRequest || target == nil || a != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What is asked for by name the person agrees to by its scope, unless the request has that anyway.
+func TestOIDC_5_5_ScopesOfClaims(t *testing.T) {
+	db := storetest.Open(t).For("acme")
+	err := db.Write(t.Context(), func(tx *store.Tx) error {
+		_, err := objects.Import(tx, keys.NewRing(), objects.ManagedByFile, []objects.Document{
+			{Kind: "scope", Body: json.RawMessage(`{"name":"contact","claims":["email","shoe_size"]}`)},
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	checker := &request.Checker{Issuer: issuer, Registry: objects.New(db)}
+	for _, c := range []struct {
+		name, claims string
+		edit         func(*objects.Client)
+		want         []string
+	}{
+		{"none", `{}`, nil, nil},
+		{"of a scope asked for", `{"userinfo":{"shoe_size":null}}`, nil, nil},
+		{"of another", `{"userinfo":{"name":null},"id_token":{"nickname":{"essential":true}}}`, nil, []string{"profile"}},
+		{"of two", `{"userinfo":{"name":null,"phone_number":null}}`, nil, []string{"profile", "phone"}},
+		{"of two, one of them asked for", `{"id_token":{"email":null}}`, nil, nil},
+		{"of one that the client has not", `{"userinfo":{"address":null}}`, nil, nil},
+		{"of none", `{"userinfo":{"http://example.info/claims/groups":null}}`, nil, nil},
+		{"of the protocol", `{"id_token":{"auth_time":{"essential":true}}}`, nil, nil},
+		{"first party", `{"userinfo":{"name":null}}`, func(c *objects.Client) { c.FirstParty = true }, nil},
+	} {
+		v := right()
+		v.Set("scope", "openid contact")
+		v.Set("claims", c.claims)
+		a, _, err := checker.Check(t.Context(), client(func(cl *objects.Client) {
+			cl.Scope = "openid email contact profile phone unknown"
+			if c.edit != nil {
+				c.edit(cl)
+			}
+		}), v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(c.want, a.ClaimScopes); d != "" {
+			t.Errorf("%s: %s", c.name, d)
 		}
 	}
 }

@@ -43,6 +43,9 @@ type Authorization struct {
 	// Claims is the parameter claims (OIDC Core §5.5), Details is authorization_details (RFC 9396 §2), both checked.
 	Claims  json.RawMessage `json:"l,omitempty"`
 	Details json.RawMessage `json:"e,omitempty"`
+	// ClaimScopes are scopes of which only claims are asked for, by name. The person agrees to them like to Scope; the
+	// client gets nothing by them but those claims.
+	ClaimScopes []string `json:"w,omitempty"`
 	// AskAgain is for details of a type that is asked for every time, whatever was allowed before.
 	AskAgain bool `json:"f,omitempty"`
 }
@@ -118,6 +121,9 @@ func (c *Checker) Check(ctx context.Context, client *objects.Client, outer url.V
 		return nil, target, err
 	}
 	if err := c.checkSignIn(client, params, a); err != nil {
+		return nil, target, err
+	}
+	if err := c.findClaimScopes(ctx, client, a); err != nil {
 		return nil, target, err
 	}
 	return a, target, nil
