@@ -25,12 +25,12 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{authntest.New(t)}
 	(&login.Endpoints{
-		DB: w.DB, Registry: objects.New(w.DB), Sessions: w.Sessions, Keeper: w.Keeper, Pages: w.Pages, Passwords: w.Passwords,
+		DB: w.DB, Registry: objects.New(w.DB), Sessions: w.Sessions, Keeper: w.Keeper, Decider: w.Decider, Pages: w.Pages, Passwords: w.Passwords,
 		Passkeys: w.Passkeys, Failures: w.Failures, Trail: w.Trail, Now: w.Now,
 	}).Mount(w.Mux.ServeMux)
 	queue := &mail.Queue{DB: w.DB, Ring: w.Ring, From: "no-reply@example.com"}
 	(&account.Endpoints{
-		Issuer: issuer, Brand: "Test", DB: w.DB, Sessions: w.Sessions, Keeper: w.Keeper, Pages: w.Pages, Passwords: w.Passwords,
+		Issuer: issuer, Brand: "Test", DB: w.DB, Registry: objects.New(w.DB), Sessions: w.Sessions, Keeper: w.Keeper, Pages: w.Pages, Passwords: w.Passwords,
 		Passkeys: w.Passkeys, Codes: authn.NewMailedCodes(w.Ring, queue, w.Now), Mail: queue, Failures: w.Failures, Now: w.Now,
 	}).Mount(w.Mux.ServeMux)
 	return w

@@ -258,10 +258,11 @@ func (t *tenant) inspect(ctx context.Context, token string) (*admin.Token, error
 // different defences. The protocol alone is what the mutual-TLS listener serves.
 func (t *tenant) handler() (pages, protocol http.Handler, err error) {
 	pageMux, apiMux := web.NewMux(web.PageDoor(t.pages)), web.NewMux(web.OAuthDoor)
-	authorizing := t.authorize()
+	decider := t.decider()
+	authorizing := t.authorize(decider)
 	authorizing.MountPages(pageMux.ServeMux)
 	authorizing.MountProtocol(apiMux.ServeMux)
-	if err := t.mountPeople(pageMux.ServeMux); err != nil {
+	if err := t.mountPeople(pageMux.ServeMux, decider); err != nil {
 		return nil, nil, err
 	}
 	t.grants().Mount(apiMux.ServeMux)
@@ -302,20 +303,29 @@ func (t *tenant) noted(next http.Handler) http.Handler {
 	})
 }
 
-func (t *tenant) authorize() *authorize.Endpoints {
+func (t *tenant) checker() *request.Checker {
+	return &request.Checker{
+		Issuer: t.Issuer, Registry: t.registry, Hint: t.minter.Hint, Now: t.app.Clock.Now, KeysOf: t.clients.KeysOf,
+		ObjectAt: (&fetch.Objects{Client: t.fetch.Client}).At, Signer: t.signing.Signer, Encrypter: t.clients.Encrypter,
+	}
+}
+
+// decider chooses the steps of everybody's way through the pages.
+func (t *tenant) decider() *flow.Decider {
+	return &flow.Decider{DB: t.db, Sessions: t.sessions, Checker: t.checker(), Subject: t.minter.Subject}
+}
+
+func (t *tenant) authorize(decider *flow.Decider) *authorize.Endpoints {
 	return &authorize.Endpoints{
 		Issuer: t.Issuer, MTLSIssuer: t.MTLSIssuer, DB: t.db, Ring: t.app.Ring,
-		Checker: &request.Checker{
-			Issuer: t.Issuer, Registry: t.registry, Now: t.app.Clock.Now, KeysOf: t.clients.KeysOf,
-			ObjectAt: (&fetch.Objects{Client: t.fetch.Client}).At, Signer: t.signing.Signer, Encrypter: t.clients.Encrypter,
-		},
-		Clients: t.clients, Sessions: t.sessions, Keeper: t.keeper, Pages: t.pages, Nonces: t.nonces, Now: t.app.Clock.Now,
+		Checker: decider.Checker, Decider: decider,
+		Clients: t.clients, Keeper: t.keeper, Pages: t.pages, Nonces: t.nonces, Now: t.app.Clock.Now,
 		CodeLifetime: t.Lifetimes.Code, PushedLifetime: t.Lifetimes.PushedRequest,
 	}
 }
 
 // mountPeople adds the rooms that people visit.
-func (t *tenant) mountPeople(mux *http.ServeMux) error {
+func (t *tenant) mountPeople(mux *http.ServeMux, decider *flow.Decider) error {
 	rp, err := passkey.New(passkey.Party{ID: t.RelyingPartyID, Name: t.DisplayName, Origins: []string{originOf(t.Issuer)}})
 	if err != nil {
 		return fmt.Errorf("relying party: %w", err)
@@ -324,7 +334,7 @@ func (t *tenant) mountPeople(mux *http.ServeMux) error {
 	passkeys := &authn.Passkeys{DB: t.db, RP: rp, Sealer: t.app.Ring, Now: t.app.Clock.Now, Notices: notices}
 	codes := authn.NewMailedCodes(t.app.Ring, t.mail, t.app.Clock.Now)
 	(&login.Endpoints{
-		DB: t.db, Registry: t.registry, Sessions: t.sessions, Keeper: t.keeper, Pages: t.pages,
+		DB: t.db, Registry: t.registry, Sessions: t.sessions, Keeper: t.keeper, Decider: decider, Pages: t.pages,
 		Passwords: t.app.passwords, Passkeys: passkeys, Failures: t.failures, Trail: t.app.trail, Now: t.app.Clock.Now,
 	}).Mount(mux)
 	(&account.Endpoints{

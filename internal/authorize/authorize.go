@@ -17,12 +17,10 @@ import (
 
 	"github.com/holdfast-iam/holdfast/dpop"
 	"github.com/holdfast-iam/holdfast/internal/clients"
-	"github.com/holdfast-iam/holdfast/internal/consents"
 	"github.com/holdfast-iam/holdfast/internal/flow"
 	"github.com/holdfast-iam/holdfast/internal/keys"
 	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/request"
-	"github.com/holdfast-iam/holdfast/internal/session"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/web"
 	"github.com/holdfast-iam/holdfast/oauth"
@@ -36,7 +34,7 @@ type Endpoints struct {
 	Ring           *keys.Ring
 	Checker        *request.Checker
 	Clients        *clients.Authenticator
-	Sessions       *session.Sessions
+	Decider        *flow.Decider
 	Keeper         *flow.Keeper
 	Pages          *web.Pages
 	Nonces         *dpop.Nonces
@@ -97,15 +95,15 @@ func (e *Endpoints) authorize(w http.ResponseWriter, r *http.Request) error {
 		return e.refuse(w, r, f, err)
 	}
 	i := e.Keeper.New(f.auth, f.pushed)
-	step, s, refusal, err := e.decide(r, i, f.client)
+	v, err := e.Decider.Decide(r, i, f.client)
 	if err != nil {
 		return err
 	}
-	switch step {
+	switch v.Step {
 	case flow.StepRefused:
-		return e.refuse(w, r, f, refusal)
+		return e.refuse(w, r, f, v.Refusal)
 	case flow.StepDone:
-		code, err := e.complete(r.Context(), f, s, nil)
+		code, err := e.complete(r.Context(), f, v, nil)
 		if err != nil {
 			return e.refuse(w, r, f, err)
 		}
@@ -114,7 +112,7 @@ func (e *Endpoints) authorize(w http.ResponseWriter, r *http.Request) error {
 	if err := e.Keeper.Begin(w, r, i); err != nil {
 		return e.refuse(w, r, f, err)
 	}
-	return e.step(w, r, step, i)
+	return e.step(w, r, v.Step, i)
 }
 
 // post takes a request from a form of another origin. Cookies that a browser keeps back from such a form are there
@@ -157,16 +155,16 @@ func (e *Endpoints) next(w http.ResponseWriter, r *http.Request) error {
 	if err := e.findTarget(f); err != nil {
 		return err
 	}
-	step, s, refusal, err := e.decide(r, i, f.client)
+	v, err := e.Decider.Decide(r, i, f.client)
 	if err != nil {
 		return err
 	}
-	code := ""
-	switch step {
+	code, refusal := "", v.Refusal
+	switch v.Step {
 	case flow.StepLogin, flow.StepConsent:
-		return e.step(w, r, step, i)
+		return e.step(w, r, v.Step, i)
 	case flow.StepDone:
-		code, err = e.complete(r.Context(), f, s, i)
+		code, err = e.complete(r.Context(), f, v, i)
 		if errors.Is(err, request.ErrEnded) {
 			refusal, _ = errors.AsType[*oauth.Error](err)
 		} else if err != nil {
@@ -177,21 +175,6 @@ func (e *Endpoints) next(w http.ResponseWriter, r *http.Request) error {
 	return e.answer(w, r, f, code, refusal)
 }
 
-func (e *Endpoints) decide(r *http.Request, i *flow.Interaction, client *objects.Client) (flow.Step, *store.Session, *oauth.Error, error) {
-	s, err := e.Sessions.FromRequest(r)
-	if err != nil && !errors.Is(err, session.ErrNone) {
-		return 0, nil, nil, err
-	}
-	var given *store.Consent
-	if s != nil && !client.FirstParty {
-		if given, err = consents.Load(r.Context(), e.DB, s.AccountID, client.ID); err != nil {
-			return 0, nil, nil, err
-		}
-	}
-	step, refusal := flow.Next(i, s, client, given)
-	return step, s, refusal, nil
-}
-
 func (e *Endpoints) step(w http.ResponseWriter, r *http.Request, step flow.Step, i *flow.Interaction) error {
 	if step == flow.StepConsent {
 		return redirect(w, r, e.Keeper.ConsentURL(i))
@@ -200,11 +183,11 @@ func (e *Endpoints) step(w http.ResponseWriter, r *http.Request, step flow.Step,
 }
 
 // complete is the one write of an answer.
-func (e *Endpoints) complete(ctx context.Context, f *found, s *store.Session, i *flow.Interaction) (code string, err error) {
+func (e *Endpoints) complete(ctx context.Context, f *found, v flow.Verdict, i *flow.Interaction) (code string, err error) {
 	ev := web.EventOf(ctx)
 	c := request.Completion{
-		Request: f.auth, Session: s, Pushed: f.pushed, RequestID: ev.RequestID, AddressPrefix: ev.Peer.Prefix,
-		Lifetime: e.CodeLifetime, Ring: e.Ring, SessionIdle: e.Sessions.Idle,
+		Request: f.auth, Session: v.Session, ACR: v.ACR, Pushed: f.pushed, RequestID: ev.RequestID, AddressPrefix: ev.Peer.Prefix,
+		Lifetime: e.CodeLifetime, Ring: e.Ring, SessionIdle: e.Decider.Sessions.Idle,
 	}
 	if i != nil {
 		c.Interaction, c.InteractionUntil = i.ID, i.Until()

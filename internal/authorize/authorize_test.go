@@ -197,7 +197,7 @@ func TestOIDC_3_1_2_1_PromptNone(t *testing.T) {
 func TestOIDC_3_1_2_1_SignInAgain(t *testing.T) {
 	w := newWorld(t)
 	v := w.visitor()
-	for _, pairs := range [][]string{{"prompt", "login"}, {"prompt", "select_account"}, {"max_age", "60"}, {"max_age", "0"}} {
+	for _, pairs := range [][]string{{"prompt", "login"}, {"prompt", "create"}, {"max_age", "60"}, {"max_age", "0"}} {
 		first := v.signIn(t, w.acme, "alice")
 		w.pass(2 * time.Minute)
 		p := v.get(t, w.acme.ask("own", pairs...))

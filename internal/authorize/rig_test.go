@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"io"
 	"log"
 	"math/big"
@@ -49,6 +50,7 @@ const (
 	password  = "correct horse battery staple"
 	challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 	orders    = "https://orders.example"
+	vault     = "https://vault.example"
 )
 
 func must[T any](v T, err error) T {
@@ -170,7 +172,10 @@ func (w *world) add(t testing.TB, name, issuer, mtls string) *tenant {
 
 func documents(tenant string) []objects.Document {
 	type m = map[string]any
-	docs := []objects.Document{{Kind: "api", Body: json.RawMessage(`{"resource":"` + orders + `","name":"Orders","scopes":["read"]}`)}}
+	docs := []objects.Document{
+		{Kind: "api", Body: json.RawMessage(`{"resource":"` + orders + `","name":"Orders","scopes":["read"]}`)},
+		{Kind: "api", Body: json.RawMessage(`{"resource":"` + vault + `","scopes":["pay"],"required_acr":"phr","max_authentication_age":300}`)},
+	}
 	add := func(id, method string, more m) {
 		body := m{"client_id": id, "client_name": "The " + id, "token_endpoint_auth_method": method, "redirect_uris": []string{callback},
 			"scope": "openid profile read", "resources": []string{orders}}
@@ -186,11 +191,22 @@ func documents(tenant string) []objects.Document {
 	add("web", "client_secret_basic", m{"client_secret": secret, "first_party": true})
 	add("jwt", "private_key_jwt", jwks(once().assertion.Key()))
 	add("mtls", "self_signed_tls_client_auth", jwks(once().certKey))
+	add("bank", "none", m{"first_party": true, "scope": "openid read pay", "resources": []string{orders, vault}})
 	add("pusher", "none", m{"require_pushed_authorization_requests": true})
 	if tenant == "acme" {
 		add("only-acme", "none", nil)
 	}
-	return append(docs, signers()...)
+	return docs
+}
+
+// subject is an account as clients know it, hinted the subject of an ID token.
+func subject(_ *objects.Client, accountID string) string { return "sub of " + accountID }
+
+func hinted(_ *objects.Client, token string) (string, error) {
+	if account, ok := strings.CutPrefix(token, "token of "); ok {
+		return subject(nil, account), nil
+	}
+	return "", errors.New("forged")
 }
 
 // handler is the issuer as the roof assembles it.
@@ -201,17 +217,18 @@ func (n *tenant) handler(t testing.TB) http.Handler {
 	pages := must(web.NewPages(web.Theme{Name: "Test", Base: base}))
 	failures := &limit.Failures{DB: n.db, Now: n.now}
 	rp := must(passkey.New(passkey.Party{ID: host, Name: "Test", Origins: []string{"https://" + host}}))
+	checker := &request.Checker{Issuer: n.issuer, Registry: registry, Hint: hinted}
+	decider := &flow.Decider{DB: n.db, Sessions: n.sessions, Checker: checker, Subject: subject}
 	e := &authorize.Endpoints{
-		Issuer: n.issuer, MTLSIssuer: n.mtls, DB: n.db, Ring: n.ring, Checker: &request.Checker{Issuer: n.issuer, Registry: registry},
-		Clients:  &clients.Authenticator{Issuer: n.issuer, Registry: registry, Ring: n.ring, Failures: failures, Now: n.now},
-		Sessions: n.sessions, Keeper: keeper, Pages: pages, Nonces: n.nonces, Now: n.now, CodeLifetime: time.Minute, PushedLifetime: 90 * time.Second,
+		Issuer: n.issuer, MTLSIssuer: n.mtls, DB: n.db, Ring: n.ring, Checker: checker,
+		Clients: &clients.Authenticator{Issuer: n.issuer, Registry: registry, Ring: n.ring, Failures: failures, Now: n.now},
+		Decider: decider, Keeper: keeper, Pages: pages, Nonces: n.nonces, Now: n.now, CodeLifetime: time.Minute, PushedLifetime: 90 * time.Second,
 	}
-	n.seals(e)
 	people, protocol := web.NewMux(web.PageDoor(pages)), web.NewMux(web.OAuthDoor)
 	e.MountPages(people.ServeMux)
 	e.MountProtocol(protocol.ServeMux)
 	(&login.Endpoints{
-		DB: n.db, Registry: registry, Sessions: n.sessions, Keeper: keeper, Pages: pages, Passwords: once().passwords,
+		DB: n.db, Registry: registry, Sessions: n.sessions, Keeper: keeper, Decider: decider, Pages: pages, Passwords: once().passwords,
 		Passkeys: &authn.Passkeys{DB: n.db, RP: rp, Sealer: n.ring, Now: n.now}, Failures: failures, Now: n.now,
 	}).Mount(people.ServeMux)
 	(&consent.Endpoints{DB: n.db, Registry: registry, Sessions: n.sessions, Keeper: keeper, Pages: pages, Now: n.now}).Mount(people.ServeMux)
@@ -376,11 +393,17 @@ func (v *visitor) press(t fataler, p *page, id string, fields ...string) *page {
 // signIn gives the browser a session without a page.
 func (v *visitor) signIn(t fataler, n *tenant, account string) store.Session {
 	t.Helper()
+	return v.signInWith(t, n, account, store.Factor{Kind: session.Password, AMR: []string{"pwd"}}, nil)
+}
+
+// signInWith is for factors that need a script; old is the session of the browser.
+func (v *visitor) signInWith(t fataler, n *tenant, account string, f store.Factor, old *store.Session) store.Session {
+	t.Helper()
 	var s store.Session
 	var handle string
 	n.write(t, func(tx *store.Tx) (err error) {
-		f := store.Factor{Kind: session.Password, At: tx.Now, AMR: []string{"pwd"}}
-		s, handle, err = n.sessions.New(tx, account, f, web.Peer{}, nil)
+		f.At = tx.Now
+		s, handle, err = n.sessions.New(tx, account, f, web.Peer{}, old)
 		return err
 	})
 	v.jar[web.SessionCookie] = handle

@@ -28,6 +28,7 @@ const Lifetime = 30 * time.Minute
 const (
 	maxCookies = 5
 	maxCookie  = 3500 // bytes of a cookie's value; browsers drop more than 4096 with the name
+	growth     = 200  // of these are kept for what the steps add
 )
 
 // ReturnAccount is the destination of an interaction without a client.
@@ -43,7 +44,8 @@ type Interaction struct {
 	Pushed    string                 `json:"p,omitempty"` // id of a pushed request; Request is loaded from it
 	Return    string                 `json:"r,omitempty"`
 	CreatedAt time.Time              `json:"t"`
-	ConsentAt time.Time              `json:"c,omitzero"` // the person has just agreed
+	ConsentAt time.Time              `json:"c,omitzero"`  // the person has just agreed
+	Settled   string                 `json:"s,omitempty"` // id of the account that has said who it is, and how well it will sign in
 	Refused   oauth.Code             `json:"x,omitempty"`
 }
 
@@ -90,11 +92,13 @@ func (k *Keeper) Begin(w http.ResponseWriter, r *http.Request, i *Interaction) e
 		web.ClearCookie(w, cookieName(live[0].ID))
 		live = live[1:]
 	}
-	return k.Save(w, i)
+	return k.put(w, i, maxCookie-growth)
 }
 
 // Save seals an interaction that has changed.
-func (k *Keeper) Save(w http.ResponseWriter, i *Interaction) error {
+func (k *Keeper) Save(w http.ResponseWriter, i *Interaction) error { return k.put(w, i, maxCookie) }
+
+func (k *Keeper) put(w http.ResponseWriter, i *Interaction, limit int) error {
 	kept := sealed{k.DB.Tenant(), *i}
 	if kept.Pushed != "" {
 		kept.Request = nil // it is in the store
@@ -105,7 +109,7 @@ func (k *Keeper) Save(w http.ResponseWriter, i *Interaction) error {
 	}
 	name := cookieName(i.ID)
 	value := k.Sealer.SealText(name, data)
-	if len(value) > maxCookie {
+	if len(value) > limit {
 		return oauth.Refuse(oauth.InvalidRequest, "the request is too large for a browser; use PAR (RFC 9126)")
 	}
 	web.SetCookie(w, name, value, Lifetime)

@@ -14,7 +14,7 @@ import (
 var start = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func TestNext(t *testing.T) {
-	signedIn := func(ago time.Duration) *store.Session { return &store.Session{AuthTime: start.Add(-ago)} }
+	signedIn := func(ago time.Duration) *store.Session { return &store.Session{AccountID: "alice", AuthTime: start.Add(-ago)} }
 	agreed := &store.Consent{Scope: []string{"openid"}}
 	age := func(seconds int64) func(*flow.Interaction) {
 		return func(i *flow.Interaction) { i.Request.MaxAge = &seconds }
@@ -62,9 +62,9 @@ func TestNext(t *testing.T) {
 			if c.edit != nil {
 				c.edit(i)
 			}
-			step, refusal := flow.Next(i, c.session, &objects.Client{FirstParty: c.first}, c.consent)
-			if step != c.want || (refusal != nil) != (c.code != "") || refusal != nil && refusal.Code != c.code {
-				t.Errorf("got %v, %v", step, refusal)
+			v := flow.Next(i, flow.Known{Session: c.session, Client: &objects.Client{FirstParty: c.first}, Consent: c.consent})
+			if v.Step != c.want || (v.Refusal != nil) != (c.code != "") || v.Refusal != nil && v.Refusal.Code != c.code || v.Session != c.session && v.Step != flow.StepRefused {
+				t.Errorf("got %+v", v)
 			}
 		})
 	}

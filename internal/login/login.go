@@ -5,6 +5,7 @@
 package login
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type Endpoints struct {
 	Registry  *objects.Registry
 	Sessions  *session.Sessions
 	Keeper    *flow.Keeper
+	Decider   *flow.Decider
 	Pages     *web.Pages
 	Passwords *authn.Passwords
 	Passkeys  *authn.Passkeys
@@ -53,8 +55,10 @@ type View struct {
 type Client struct{ Name, LogoURI, PolicyURI, TermsURI string }
 
 // ImageOrigin lets the page show the client's logo.
-func (v View) ImageOrigin() string {
-	u, err := url.Parse(v.Client.LogoURI)
+func (v View) ImageOrigin() string { return v.Client.imageOrigin() }
+
+func (c Client) imageOrigin() string {
+	u, err := url.Parse(c.LogoURI)
 	if err != nil || u.Host == "" {
 		return ""
 	}
@@ -63,10 +67,16 @@ func (v View) ImageOrigin() string {
 
 // Views are examples, for the test that renders every page.
 func Views() map[string]any {
-	return map[string]any{"login": View{
-		Interaction: "i", Client: Client{Name: "Example", PolicyURI: "https://example.com/policy", TermsURI: "https://example.com/terms"},
-		Username: "alice", Message: "login.failed", PasskeyOptions: "{}", PasskeyState: "s", CanCancel: true,
-	}}
+	example := Client{Name: "Example", PolicyURI: "https://example.com/policy", TermsURI: "https://example.com/terms"}
+	return map[string]any{
+		"login": View{
+			Interaction: "i", Client: example, Username: "alice", Message: "login.failed", PasskeyOptions: "{}", PasskeyState: "s", CanCancel: true,
+		},
+		"confirm": ConfirmView{
+			Interaction: "i", Account: "a", Why: stronger, Title: "confirm.title_stronger", Lead: "confirm.stronger", Client: example,
+			Username: "alice", Message: "confirm.weaker", Password: true, Optional: true, Options: "{}", PasskeyState: "s",
+		},
+	}
 }
 
 // Mount adds the pages.
@@ -76,6 +86,7 @@ func (e *Endpoints) Mount(mux *http.ServeMux) {
 	mux.Handle("POST /login/password", web.Through(door, e.password))
 	mux.Handle("GET /login/passkey", web.Through(web.OAuthDoor, e.challenge))
 	mux.Handle("POST /login/passkey", web.Through(door, e.passkey))
+	mux.Handle("POST /login/stay", web.Through(door, e.stay))
 	mux.Handle("POST /login/cancel", web.Through(door, e.cancel))
 }
 
@@ -96,36 +107,53 @@ func (e *Endpoints) show(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	hint := ""
-	if i.Request != nil {
-		hint = i.Request.LoginHint
-	}
-	return e.render(w, r, i, http.StatusOK, hint, "")
+	return e.page(w, r, i, shown{status: http.StatusOK, plain: params.Has("other")})
 }
 
-// render shows the form with a fresh passkey challenge.
-func (e *Endpoints) render(w http.ResponseWriter, r *http.Request, i *flow.Interaction, status int, username, message string) error {
-	v := View{Interaction: i.ID, Username: username, Message: message, CanCancel: i.Request != nil}
+// shown is how a page looks: what it says of the attempt before, and whether it is the plain form in any case.
+type shown struct {
+	status            int
+	username, message string
+	plain             bool
+}
+
+// render shows the plain form with a fresh passkey challenge.
+func (e *Endpoints) render(w http.ResponseWriter, r *http.Request, i *flow.Interaction, f shown) error {
+	v := View{Interaction: i.ID, Username: f.username, Message: f.message, CanCancel: i.Request != nil}
 	if i.Request != nil {
-		client, err := e.Registry.Client(r.Context(), i.Request.ClientID)
-		if errors.Is(err, objects.ErrNotFound) {
-			return flow.ErrNone // deleted meanwhile
-		}
+		client, err := e.client(r, i)
 		if err != nil {
-			return fmt.Errorf("load client: %w", err)
+			return err
 		}
-		v.Client = Client{client.ClientName, client.LogoURI, client.PolicyURI, client.TermsOfServiceURI}
-		if v.Client.Name == "" {
-			v.Client.Name = client.ID
-		}
-		web.EventOf(r.Context()).SetClient(client.ID)
+		v.Client, v.Username = describe(client), cmp.Or(f.username, i.Request.LoginHint)
 	}
-	c, err := e.Passkeys.BeginLogin(i.ID)
-	if err != nil {
+	var err error
+	if v.PasskeyOptions, v.PasskeyState, err = e.challengeFor(i); err != nil {
 		return err
 	}
-	v.PasskeyOptions, v.PasskeyState = c.Options, c.State
-	return e.Pages.Render(w, r, status, "login", v)
+	return e.Pages.Render(w, r, f.status, "login", v)
+}
+
+func (e *Endpoints) challengeFor(i *flow.Interaction) (options, state string, err error) {
+	c, err := e.Passkeys.BeginLogin(i.ID)
+	return c.Options, c.State, err
+}
+
+// client is the one that somebody signs in for.
+func (e *Endpoints) client(r *http.Request, i *flow.Interaction) (*objects.Client, error) {
+	client, err := e.Registry.Client(r.Context(), i.Request.ClientID)
+	if errors.Is(err, objects.ErrNotFound) {
+		return nil, flow.ErrNone // deleted meanwhile
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load client: %w", err)
+	}
+	web.EventOf(r.Context()).SetClient(client.ID)
+	return client, nil
+}
+
+func describe(c *objects.Client) Client {
+	return Client{cmp.Or(c.ClientName, c.ID), c.LogoURI, c.PolicyURI, c.TermsOfServiceURI}
 }
 
 // attempt reads the form of a step and its interaction.
@@ -146,40 +174,47 @@ func (e *Endpoints) password(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	name := form.Get("username")
-	proof, err := e.attempts().Password(r.Context(), name, form.Get("password"))
+	f := shown{username: form.Get("username"), message: "login.failed", plain: !form.Has("account")}
+	proof, err := e.attempts().Password(r.Context(), f.username, form.Get("password"))
 	if err == nil {
-		err = e.signIn(w, r, i, proof)
+		err = e.signIn(w, r, i, form, proof)
 	}
-	return e.failed(w, r, i, name, "login.failed", err)
+	return e.failed(w, r, i, f, err)
 }
 
 func (e *Endpoints) attempts() *authn.Attempts {
 	return &authn.Attempts{DB: e.DB, Passwords: e.Passwords, Passkeys: e.Passkeys, Failures: e.Failures}
 }
 
-// failed answers an attempt that came to nothing with the form again; message is for one that proved nothing.
-func (e *Endpoints) failed(w http.ResponseWriter, r *http.Request, i *flow.Interaction, name, message string, why error) error {
+// failed answers an attempt that came to nothing with its page again; the message of f is for one that proved nothing.
+func (e *Endpoints) failed(w http.ResponseWriter, r *http.Request, i *flow.Interaction, f shown, why error) error {
 	slow, isSlow := errors.AsType[*authn.SlowError](why)
 	_, isDeclined := errors.AsType[*authn.DeclinedError](why)
 	refusal, isRefusal := errors.AsType[*oauth.Error](why)
 	switch {
+	case errors.Is(why, errOther):
+		f.status, f.message = http.StatusBadRequest, "confirm.other_account"
 	case errors.Is(why, authn.ErrFailed):
 		e.observe(r, i, why, oauth.AccessDenied)
-		return e.render(w, r, i, http.StatusBadRequest, name, message)
+		f.status = http.StatusBadRequest
 	case isSlow:
 		e.observe(r, i, why, oauth.TemporarilyUnavailable)
 		w.Header().Set("Retry-After", strconv.Itoa(int(slow.Wait/time.Second)+1))
-		return e.render(w, r, i, http.StatusTooManyRequests, name, "login.slow")
+		f.status, f.message = http.StatusTooManyRequests, "login.slow"
 	case isDeclined: // nothing was shown, so nothing failed
-		return e.render(w, r, i, http.StatusOK, name, "login.passkey_cancelled")
+		f.status, f.message = http.StatusOK, "passkey.cancelled"
+		if f.plain {
+			f.message = "login.passkey_cancelled"
+		}
 	case isRefusal && refusal.Code == oauth.TemporarilyUnavailable:
 		for name, value := range refusal.Header {
 			w.Header().Set(name, value)
 		}
-		return e.render(w, r, i, refusal.HTTPStatus(), name, "login.busy")
+		f.status, f.message = refusal.HTTPStatus(), "login.busy"
+	default:
+		return why
 	}
-	return why
+	return e.page(w, r, i, f)
 }
 
 // challenge is a fresh one for a page that stays open longer than a challenge lives.
@@ -192,12 +227,12 @@ func (e *Endpoints) challenge(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, err := e.Passkeys.BeginLogin(i.ID)
+	options, state, err := e.challengeFor(i)
 	if err != nil {
 		return err
 	}
 	web.NoStore(w.Header())
-	return web.WriteJSON(w, http.StatusOK, map[string]any{"options": json.RawMessage(c.Options), "state": c.State})
+	return web.WriteJSON(w, http.StatusOK, map[string]any{"options": json.RawMessage(options), "state": state})
 }
 
 func (e *Endpoints) passkey(w http.ResponseWriter, r *http.Request) error {
@@ -207,14 +242,21 @@ func (e *Endpoints) passkey(w http.ResponseWriter, r *http.Request) error {
 	}
 	proof, err := e.attempts().Passkey(r.Context(), i.ID, form.Get("state"), form.Get("response"))
 	if err == nil {
-		err = e.signIn(w, r, i, proof)
+		err = e.signIn(w, r, i, form, proof)
 	}
-	return e.failed(w, r, i, "", "login.passkey_failed", err)
+	f := shown{message: "login.passkey_failed", plain: true}
+	if form.Has("account") {
+		f = shown{message: "passkey.verify_failed"}
+	}
+	return e.failed(w, r, i, f, err)
 }
 
-// signIn is the one write of a success: it spends what proved it and makes the session. authn.ErrFailed: the proof has
-// lost its worth meanwhile, and nothing has been answered.
-func (e *Endpoints) signIn(w http.ResponseWriter, r *http.Request, i *flow.Interaction, proof *authn.Proof) error {
+// signIn is the one write of a success: it spends what proved it and makes the session. authn.ErrFailed: the proof is of
+// somebody else than the page is about, or has lost its worth meanwhile; nothing has been answered.
+func (e *Endpoints) signIn(w http.ResponseWriter, r *http.Request, i *flow.Interaction, form url.Values, proof *authn.Proof) error {
+	if about := form.Get("account"); about != "" && about != proof.Account.ID {
+		return errOther
+	}
 	old, err := e.Sessions.FromRequest(r)
 	if err != nil && !errors.Is(err, session.ErrNone) {
 		return err
@@ -253,6 +295,11 @@ func (e *Endpoints) signIn(w http.ResponseWriter, r *http.Request, i *flow.Inter
 	if i.Return == flow.ReturnAccount {
 		e.Keeper.End(w, i)
 		return web.SeeOther(w, r, e.Keeper.AccountURL())
+	}
+	if form.Get("why") == stronger {
+		if err := e.settle(w, i, proof.Account.ID); err != nil {
+			return err
+		}
 	}
 	return web.SeeOther(w, r, e.Keeper.NextURL(i))
 }

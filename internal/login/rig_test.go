@@ -24,7 +24,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{authntest.New(t)}
 	(&login.Endpoints{
-		DB: w.DB, Registry: objects.New(w.DB), Sessions: w.Sessions, Keeper: w.Keeper, Pages: w.Pages, Passwords: w.Passwords,
+		DB: w.DB, Registry: objects.New(w.DB), Sessions: w.Sessions, Keeper: w.Keeper, Decider: w.Decider, Pages: w.Pages, Passwords: w.Passwords,
 		Passkeys: w.Passkeys, Failures: w.Failures, Trail: w.Trail, Now: w.Now,
 	}).Mount(w.Mux.ServeMux)
 	return w

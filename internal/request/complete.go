@@ -1,6 +1,7 @@
 package request
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -14,6 +15,7 @@ import (
 type Completion struct {
 	Request          *Authorization
 	Session          *store.Session
+	ACR              string        // what the client is told that the sign-in is worth; "": what it is
 	SessionIdle      time.Duration // from this use of the session on; 0: it stays as it is
 	Interaction      string        // its id; "" when nobody was asked anything
 	InteractionUntil time.Time
@@ -100,7 +102,7 @@ func (c *Completion) authorization() store.Authorization {
 	r, s := c.Request, c.Session
 	return store.Authorization{
 		ClientID: r.ClientID, AccountID: s.AccountID, SessionID: s.ID, RedirectURI: r.RedirectURI, Nonce: r.Nonce,
-		CodeChallenge: r.CodeChallenge, ACR: s.ACR, AMR: s.AMR, Scope: r.Scope, Resources: r.Resources,
+		CodeChallenge: r.CodeChallenge, ACR: cmp.Or(c.ACR, s.ACR), AMR: s.AMR, Scope: r.Scope, Resources: r.Resources,
 		AuthTime: s.AuthTime, DPoPJKT: r.DPoPJKT, Claims: r.Claims, Details: r.Details,
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/web"
+	"github.com/holdfast-iam/holdfast/passkey"
 )
 
 // Kinds of factor.
@@ -184,6 +185,14 @@ func worth(f store.Factor) string {
 		return objects.ACRPassword
 	}
 	return ""
+}
+
+// Reach is the strongest acr that somebody could have whose session is worth something now, and who has these passkeys.
+func Reach(worthNow string, passkeys []store.Passkey) string {
+	for _, p := range passkeys {
+		worthNow = stronger(worthNow, worth(store.Factor{Kind: Passkey, DeviceBound: p.Flags&passkey.FlagBackupEligible == 0}))
+	}
+	return worthNow
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/store/storetest"
 	"github.com/holdfast-iam/holdfast/internal/web"
+	"github.com/holdfast-iam/holdfast/passkey"
 )
 
 // clock is a time that stands still until it is moved.
@@ -216,5 +217,24 @@ func TestCookie(t *testing.T) {
 	r.AddCookie(rec.Result().Cookies()[0])
 	if got, err := s.FromRequest(r); err != nil || got.AccountID != "alice" || !beside.Sent(r) {
 		t.Errorf("beside another: %+v, %v", got, err)
+	}
+}
+
+func TestReach(t *testing.T) {
+	synced, device := store.Passkey{Flags: passkey.FlagBackupEligible | 1}, store.Passkey{Flags: 1}
+	for _, c := range []struct {
+		now      string
+		passkeys []store.Passkey
+		want     string
+	}{
+		{"1", nil, "1"},
+		{"1", []store.Passkey{synced}, "phr"},
+		{"1", []store.Passkey{synced, device, synced}, "phrh"},
+		{"phr", []store.Passkey{device}, "phrh"},
+		{"phrh", []store.Passkey{synced}, "phrh"}, // it has begun to be synced since
+	} {
+		if got := session.Reach(c.now, c.passkeys); got != c.want {
+			t.Errorf("%s with %d: %s", c.now, len(c.passkeys), got)
+		}
 	}
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/holdfast-iam/holdfast/internal/flow"
 	"github.com/holdfast-iam/holdfast/internal/keys"
 	"github.com/holdfast-iam/holdfast/internal/limit"
+	"github.com/holdfast-iam/holdfast/internal/objects"
+	"github.com/holdfast-iam/holdfast/internal/request"
 	"github.com/holdfast-iam/holdfast/internal/session"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/store/storetest"
@@ -41,6 +43,7 @@ type Issuer struct {
 	DB        *store.DB // of the tenant main
 	Ring      *keys.Ring
 	Keeper    *flow.Keeper
+	Decider   *flow.Decider
 	Sessions  *session.Sessions
 	Pages     *web.Pages
 	Passwords *authn.Passwords
@@ -68,6 +71,10 @@ func New(t testing.TB) *Issuer {
 	i.Failures = &limit.Failures{DB: i.DB, Now: i.Now}
 	i.Trail = &audit.Trail{DB: i.DB, Now: i.Now}
 	i.Sessions = &session.Sessions{DB: i.DB, Ring: i.Ring, Now: i.Now, Idle: 8 * time.Hour, Absolute: 24 * time.Hour}
+	i.Decider = &flow.Decider{
+		DB: i.DB, Sessions: i.Sessions, Checker: &request.Checker{Issuer: URL, Registry: objects.New(i.DB)},
+		Subject: func(_ *objects.Client, accountID string) string { return accountID },
+	}
 	i.Mux = web.NewMux(web.PageDoor(i.Pages))
 	i.Handler = web.Wrap(web.Protect(i.Mux), web.Options{Now: i.Now, Hosts: []string{"login.example.com"}})
 	i.AddAccount("alice", `{"email":"alice@example.com","email_verified":true}`)
