@@ -32,6 +32,7 @@ import (
 type Endpoints struct {
 	AdminURL string    // where it is reached, and the audience of its tokens; its path prefixes every route
 	DB       *store.DB // of the tenant
+	Sessions *store.DB // where else its acts are recorded, those of the token handler; nil: nowhere
 	Ring     *keys.Ring
 	Signing  *keys.Signing
 	Nonces   *dpop.Nonces
@@ -157,6 +158,9 @@ func (e *Endpoints) look(ctx context.Context, rt route, q *request) (*answer, er
 		a, err = rt.read(e, tx, q)
 		return err
 	})
+	if err == nil && rt.kind == kindAudit {
+		return e.addSessions(ctx, q, a)
+	}
 	return a, err
 }
 

@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/holdfast-iam/holdfast/internal/store"
@@ -48,4 +50,25 @@ func (e *Endpoints) queryAudit(tx *store.Tx, q *request) (*answer, error) {
 		}
 	}
 	return &answer{body: page[recordView]{Items: views}}, nil
+}
+
+// addSessions adds what is recorded in the database of sessions, in the same order.
+func (e *Endpoints) addSessions(ctx context.Context, q *request, a *answer) (*answer, error) {
+	if e.Sessions == nil {
+		return a, nil
+	}
+	_, limit, err := q.page()
+	if err != nil {
+		return nil, err
+	}
+	list := a.body.(page[recordView]).Items
+	err = e.Sessions.Read(ctx, func(tx *store.Tx) error {
+		more, err := e.queryAudit(tx, q)
+		if err == nil {
+			list = append(list, more.body.(page[recordView]).Items...)
+		}
+		return err
+	})
+	slices.SortStableFunc(list, func(a, b recordView) int { return b.At.Compare(a.At) })
+	return &answer{body: page[recordView]{Items: list[:min(limit, len(list))]}}, err
 }

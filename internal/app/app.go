@@ -26,10 +26,11 @@ type Console struct{ Out, Err io.Writer }
 
 // App is an assembled process. Open makes it, Run serves until its context ends, Close gives everything back.
 type App struct {
-	Config *Config // of the start; what reloads have made of it is that of current
-	Clock  *Clock
-	DB     *store.DB
-	Ring   *keys.Ring
+	Config   *Config // of the start; what reloads have made of it is that of current
+	Clock    *Clock
+	DB       *store.DB
+	Sessions *store.DB // of browser applications; DB, where the configuration names no other
+	Ring     *keys.Ring
 
 	log       *slog.Logger
 	level     *slog.LevelVar // of log; nil where it stays
@@ -64,7 +65,7 @@ func Open(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) 
 	if err := a.openStore(ctx); err != nil {
 		return nil, err
 	}
-	if err := a.Ring.CheckCanary(ctx, a.DB); err != nil {
+	if err := a.checkRing(ctx, a.Ring); err != nil {
 		return nil, err
 	}
 	if c.Environment == "test" {
@@ -87,49 +88,9 @@ func Open(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) 
 	return a, nil
 }
 
-// openStore opens the database and sees to its schema: SQLite is brought up to date, PostgreSQL only by migrate up.
-func (a *App) openStore(ctx context.Context) error {
-	db, err := openDatabase(ctx, a.Config, a.Clock.Now)
-	if err != nil {
-		return err
-	}
-	a.DB = db
-	if db.Engine() == store.SQLite {
-		if err := db.Migrate(ctx); err != nil {
-			return fmt.Errorf("migrate %s: %w", a.Config.Database.URL, err)
-		}
-	}
-	return checkSchema(ctx, db)
-}
-
-func openDatabase(ctx context.Context, c *Config, now func() time.Time) (*store.DB, error) {
-	db, err := store.Open(ctx, c.Database.URL, store.Options{Now: now, Synchronous: c.Database.Synchronous})
-	if err != nil {
-		return nil, fmt.Errorf("open the database of database.url: %w", err)
-	}
-	if err := db.Ping(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("the database of database.url does not answer: %w; is it running, and may this user connect?", err), db.Close())
-	}
-	return db, nil
-}
-
-func checkSchema(ctx context.Context, db *store.DB) error {
-	have, want, err := db.MigrationStatus(ctx)
-	switch {
-	case errors.Is(err, store.ErrSchemaBehind):
-		return fmt.Errorf("the schema is at version %d and this release needs %d: run holdfast migrate up", have, want)
-	case errors.Is(err, store.ErrSchemaAhead):
-		return fmt.Errorf("the schema is at version %d, made by a newer release than this one (%d): run that release", have, want)
-	case err != nil:
-		return fmt.Errorf("read the version of the schema: %w", err)
-	}
-	return nil
-}
-
 // openShared makes what all tenants use.
 func (a *App) openShared() (err error) {
-	a.feed = feed.New(a.DB, a.Clock.Now)
-	a.DB.OnEvent(a.feed.Wake)
+	a.feed = feed.New(a.DB, a.Clock.Now, a.databases()[1:]...)
 	a.feed.Subscribe(a.heard)
 	a.trail = &audit.Trail{DB: a.DB, Now: a.Clock.Now, Log: a.log}
 	a.runner = &jobs.Runner{DB: a.DB.For(""), Now: a.Clock.Now, Log: a.log}
@@ -138,19 +99,10 @@ func (a *App) openShared() (err error) {
 	return err
 }
 
-const purgeBatch = 500 // rows a table and pass
-
 // addJobs lists what happens by itself, besides what tenants do.
 func (a *App) addJobs() {
 	// Every node purges, with jitter: batches are small and nobody waits for a lock.
-	a.runner.Add("purge", time.Minute, false, func(ctx context.Context) error {
-		for {
-			n, err := a.DB.Purge(ctx, purgeBatch)
-			if err != nil || n < purgeBatch {
-				return err
-			}
-		}
-	})
+	a.runner.Add("purge", time.Minute, false, a.purge)
 	if a.Config.Environment == "test" {
 		a.runner.Add("clock", time.Second, false, func(ctx context.Context) error { return a.Clock.load(ctx, a.DB) })
 	}
@@ -180,12 +132,12 @@ func (a *App) Run(ctx context.Context, ready func()) error {
 	return err
 }
 
-// Close gives the database back.
-func (a *App) Close() error {
-	if a.DB == nil {
-		return nil
+// Close gives the databases back.
+func (a *App) Close() (err error) {
+	for _, db := range a.databases() {
+		err = errors.Join(err, db.Close())
 	}
-	return a.DB.Close()
+	return err
 }
 
 // tenantNamed finds a tenant; "" is the only one.

@@ -92,8 +92,10 @@ func (c *Config) weaknesses() (found []string) {
 	if c.Environment == "test" {
 		found = append(found, "environment: test: the clock can be moved and a bearer token administers; use production")
 	}
-	if c.Database.Synchronous == "NORMAL" {
-		found = append(found, "database.synchronous NORMAL: a power cut forgets the newest writes, spent codes among them; leave it out")
+	for _, d := range c.databases() {
+		if d.Synchronous == "NORMAL" {
+			found = append(found, d.key+".synchronous NORMAL: a power cut forgets the newest writes, spent codes among them; leave it out")
+		}
 	}
 	for _, t := range c.Tenants {
 		if t.RefreshRetryWindow > 0 {

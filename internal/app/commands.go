@@ -39,27 +39,27 @@ func Serve(ctx context.Context, c *Console, file, applyFolder string) error {
 	})
 }
 
-// MigrationStatus shows the version of the schema.
+// MigrationStatus shows the versions of the schemas.
 func MigrationStatus(ctx context.Context, c *Console, file string) error {
-	return withDatabase(ctx, file, func(_ *Config, db *store.DB) error {
+	return withDatabases(ctx, file, func(name string, db *store.DB) error {
 		have, want, err := db.MigrationStatus(ctx)
 		switch {
 		case errors.Is(err, store.ErrSchemaBehind):
-			fmt.Fprintf(c.Out, "version %d, behind: this release needs %d; run holdfast migrate up\n", have, want)
+			fmt.Fprintf(c.Out, "%sversion %d, behind: this release needs %d; run holdfast migrate up\n", name, have, want)
 		case errors.Is(err, store.ErrSchemaAhead):
-			fmt.Fprintf(c.Out, "version %d, ahead: this release knows %d\n", have, want)
+			fmt.Fprintf(c.Out, "%sversion %d, ahead: this release knows %d\n", name, have, want)
 		case err != nil:
 			return err
 		default:
-			fmt.Fprintf(c.Out, "version %d, up to date\n", have)
+			fmt.Fprintf(c.Out, "%sversion %d, up to date\n", name, have)
 		}
 		return nil
 	})
 }
 
-// MigrateUp brings the schema up to date.
+// MigrateUp brings the schemas up to date.
 func MigrateUp(ctx context.Context, c *Console, file string) error {
-	return withDatabase(ctx, file, func(_ *Config, db *store.DB) error {
+	return withDatabases(ctx, file, func(name string, db *store.DB) error {
 		if err := db.Migrate(ctx); err != nil {
 			return fmt.Errorf("migrate: %w", err)
 		}
@@ -67,21 +67,37 @@ func MigrateUp(ctx context.Context, c *Console, file string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.Out, "version %d, up to date\n", have)
+		fmt.Fprintf(c.Out, "%sversion %d, up to date\n", name, have)
 		return nil
 	})
 }
 
-func withDatabase(ctx context.Context, file string, do func(*Config, *store.DB) error) (err error) {
+// withDatabases does something with each database, whose name begins what is said if there are several.
+func withDatabases(ctx context.Context, file string, do func(name string, db *store.DB) error) error {
 	cfg, err := LoadConfig(file)
 	if err != nil {
 		return err
 	}
-	db, err := openDatabase(ctx, cfg, new(Clock).Now)
+	all := cfg.databases()
+	for _, d := range all {
+		name := ""
+		if len(all) > 1 {
+			name = d.key + ": "
+		}
+		if err := d.with(ctx, func(db *store.DB) error { return do(name, db) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// with opens the database for as long as do runs.
+func (d database) with(ctx context.Context, do func(*store.DB) error) error {
+	db, err := d.open(ctx, new(Clock).Now)
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(cfg, db), db.Close())
+	return errors.Join(do(db), db.Close())
 }
 
 // withApp opens as much of a process as importing needs. It works beside a running server, which hears of the change
@@ -97,7 +113,7 @@ func withApp(ctx context.Context, cfg *Config, do func(*App) error) (err error) 
 	if err := a.openStore(ctx); err != nil {
 		return errors.Join(err, a.Close())
 	}
-	if err := a.Ring.CheckCanary(ctx, a.DB); err != nil {
+	if err := a.checkRing(ctx, a.Ring); err != nil {
 		return errors.Join(err, a.Close())
 	}
 	return errors.Join(do(a), a.Close())
@@ -112,9 +128,13 @@ func withRing(ctx context.Context, file string, do func(*App) error) error {
 	return withApp(ctx, cfg, do)
 }
 
-// Backup copies the database.
+// Backup copies the database. That of sessions is left out: whoever had one logs in again.
 func Backup(ctx context.Context, c *Console, file, to string) error {
-	return withDatabase(ctx, file, func(cfg *Config, db *store.DB) error {
+	cfg, err := LoadConfig(file)
+	if err != nil {
+		return err
+	}
+	return cfg.databases()[0].with(ctx, func(db *store.DB) error {
 		if _, err := os.Lstat(to); err == nil {
 			return fmt.Errorf("%s exists already: choose another name", to)
 		}
@@ -161,9 +181,13 @@ func RingRewrap(ctx context.Context, c *Console, file string) error {
 		for _, t := range a.Config.Tenants {
 			tenants = append(tenants, t.Name)
 		}
-		n, err := ring.Rewrap(ctx, a.DB, tenants)
-		if err != nil {
-			return err
+		n := 0
+		for _, db := range a.databases() {
+			more, err := ring.Rewrap(ctx, db, tenants)
+			if err != nil {
+				return err
+			}
+			n += more
 		}
 		for _, tenant := range tenants {
 			var more int
@@ -184,8 +208,10 @@ func RingRewrap(ctx context.Context, c *Console, file string) error {
 // RingDrop removes a key that nothing needs any more.
 func RingDrop(ctx context.Context, c *Console, file, id string) error {
 	return withRing(ctx, file, func(a *App) error {
-		if err := keys.CheckUnused(ctx, a.DB, id); err != nil {
-			return err
+		for _, db := range a.databases() {
+			if err := keys.CheckUnused(ctx, db, id); err != nil {
+				return err
+			}
 		}
 		if err := keys.DropKey(a.Config.KeyRing, id); err != nil {
 			return err

@@ -13,15 +13,19 @@ type Config struct {
 
 	// Environment is "production" (default) or "test". Test switches the hooks under /test/ on, and is refused
 	// for issuers outside .localhost and .test and for listeners beyond loopback.
-	Environment string           `yaml:"environment"`
-	Database    DatabaseConfig   `yaml:"database"`
-	KeyRing     string           `yaml:"key_ring"`  // file of the master ring (holdfast key ring init)
-	Listeners   []ListenerConfig `yaml:"listeners"` // at least one
-	Tenants     []TenantConfig   `yaml:"tenants"`   // at least one
-	Admin       AdminConfig      `yaml:"admin"`
-	Mail        MailConfig       `yaml:"mail"`
-	Outbound    OutboundConfig   `yaml:"outbound"`
-	Log         LogConfig        `yaml:"log"`
+	Environment string         `yaml:"environment"`
+	Database    DatabaseConfig `yaml:"database"`
+	// SessionsDatabase is where token handlers and gateways keep the sessions of browser applications, in place of
+	// database. Tokens are in it, sealed; everything else stays where it is.
+	SessionsDatabase DatabaseConfig `yaml:"sessions_database"`
+
+	KeyRing   string           `yaml:"key_ring"`  // file of the master ring (holdfast key ring init)
+	Listeners []ListenerConfig `yaml:"listeners"` // at least one
+	Tenants   []TenantConfig   `yaml:"tenants"`   // at least one
+	Admin     AdminConfig      `yaml:"admin"`
+	Mail      MailConfig       `yaml:"mail"`
+	Outbound  OutboundConfig   `yaml:"outbound"`
+	Log       LogConfig        `yaml:"log"`
 }
 
 // DatabaseConfig names the store.

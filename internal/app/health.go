@@ -66,8 +66,10 @@ func (a *App) ready(ctx context.Context) error {
 	case !a.feed.Ready() || a.feed.Stale():
 		return oauth.Refuse(oauth.TemporarilyUnavailable, "the news of what is revoked is missing or old")
 	}
-	if err := a.DB.Ping(ctx); err != nil {
-		return oauth.Refuse(oauth.TemporarilyUnavailable, "the database does not answer").With(err)
+	for _, db := range a.databases() {
+		if err := db.Ping(ctx); err != nil {
+			return oauth.Refuse(oauth.TemporarilyUnavailable, "the database does not answer").With(err)
+		}
 	}
 	return nil
 }

@@ -247,8 +247,10 @@ func (c *Config) anchor(folder string) {
 			*p = filepath.Join(folder, *p)
 		}
 	}
-	if name, ok := strings.CutPrefix(c.Database.URL, "sqlite:"); ok && name != "" && !filepath.IsAbs(name) {
-		c.Database.URL = "sqlite:" + filepath.Join(folder, name)
+	for _, d := range c.databases() {
+		if name, ok := strings.CutPrefix(d.URL, "sqlite:"); ok && name != "" && !filepath.IsAbs(name) {
+			d.URL = "sqlite:" + filepath.Join(folder, name)
+		}
 	}
 }
 

@@ -172,7 +172,7 @@ func (a *App) reloadCertificates() (news []change) {
 func (a *App) reloadRing(ctx context.Context) (news []change) {
 	ring, err := keys.LoadRing(a.Config.KeyRing)
 	if err == nil {
-		err = ring.CheckCanary(ctx, a.DB)
+		err = a.checkRing(ctx, ring)
 	}
 	if err != nil {
 		a.log.Error("reload key ring: the one before stays in use", "cause", err)

@@ -236,6 +236,9 @@ func (t *tenant) openAdmin() {
 			return objects.ReadSectors(ctx, t.db, t.fetch.Client.Get, docs)
 		},
 	}
+	if t.app.Sessions != t.app.DB {
+		t.admin.Sessions = t.app.Sessions.For(t.Name)
+	}
 }
 
 // inspect reads an access token for the admin API.

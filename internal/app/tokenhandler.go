@@ -69,5 +69,5 @@ func (t *tenant) openAPIs(ctx context.Context) error {
 }
 
 func (t *tenant) appSessions() *appsession.Sessions {
-	return &appsession.Sessions{DB: t.db, Ring: t.app.Ring, Now: t.app.Clock.Now, Feed: t.app.feed}
+	return &appsession.Sessions{DB: t.app.Sessions.For(t.Name), Ring: t.app.Ring, Now: t.app.Clock.Now, Feed: t.app.feed}
 }

@@ -8,6 +8,7 @@ import "reflect"
 func (c *Config) under(before *Config) (late []string) {
 	late = append(late, keep(&c.Environment, before.Environment, "environment")...)
 	late = append(late, keep(&c.Database, before.Database, "database")...)
+	late = append(late, keep(&c.SessionsDatabase, before.SessionsDatabase, "sessions_database")...)
 	late = append(late, keep(&c.KeyRing, before.KeyRing, "key_ring")...)
 	late = append(late, keep(&c.Admin, before.Admin, "admin")...)
 	late = append(late, keep(&c.Log.Format, before.Log.Format, "log.format")...)

@@ -18,7 +18,7 @@ import (
 func (c *Config) Validate() []Problem {
 	v := &validator{c: c}
 	v.oneOf("environment", c.Environment, "production", "test")
-	v.database()
+	v.databases()
 	v.file("key_ring", c.KeyRing, "create one with: holdfast key ring init FILE")
 	v.listeners()
 	v.tenants()
@@ -56,29 +56,42 @@ func (v *validator) file(path, name, remedy string) {
 	}
 }
 
-func (v *validator) database() {
-	u := v.c.Database.URL
-	name, sqlite := strings.CutPrefix(u, "sqlite:")
-	switch {
-	case u == "":
-		v.report("database.url", "is missing", "write sqlite:holdfast.db or postgres://…")
-	case sqlite && name == "":
-		v.report("database.url", "names no file", "write sqlite:holdfast.db")
-	case !sqlite && !strings.HasPrefix(u, "postgres://") && !strings.HasPrefix(u, "postgresql://"):
-		v.report("database.url", "is neither sqlite: nor postgres://", "write sqlite:holdfast.db or postgres://…")
-	case !sqlite:
-		v.postgres(u)
+func (v *validator) databases() {
+	all := v.c.databases()
+	for _, d := range all {
+		v.database(d)
 	}
-	if s := v.c.Database.Synchronous; s != "" {
-		v.oneOf("database.synchronous", s, "FULL", "NORMAL")
+	if len(all) == 2 && all[1].URL == all[0].URL {
+		v.report("sessions_database.url", "is that of database", "leave it out, or name another one")
+	}
+	if v.c.SessionsDatabase.URL == "" && v.c.SessionsDatabase.Synchronous != "" {
+		v.report("sessions_database.url", "is missing", "name the database, or remove sessions_database")
+	}
+}
+
+func (v *validator) database(d database) {
+	path := d.key + ".url"
+	name, sqlite := strings.CutPrefix(d.URL, "sqlite:")
+	switch {
+	case d.URL == "":
+		v.report(path, "is missing", "write sqlite:holdfast.db or postgres://…")
+	case sqlite && name == "":
+		v.report(path, "names no file", "write sqlite:holdfast.db")
+	case !sqlite && !strings.HasPrefix(d.URL, "postgres://") && !strings.HasPrefix(d.URL, "postgresql://"):
+		v.report(path, "is neither sqlite: nor postgres://", "write sqlite:holdfast.db or postgres://…")
+	case !sqlite:
+		v.postgres(path, d.URL)
+	}
+	if d.Synchronous != "" {
+		v.oneOf(d.key+".synchronous", d.Synchronous, "FULL", "NORMAL")
 	}
 }
 
 // postgres demands an authenticated connection for every server that is not on this machine.
-func (v *validator) postgres(raw string) {
+func (v *validator) postgres(path, raw string) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		v.report("database.url", "is not a URL", "write postgres://user@host/database?sslmode=verify-full")
+		v.report(path, "is not a URL", "write postgres://user@host/database?sslmode=verify-full")
 		return
 	}
 	host := u.Hostname()
@@ -87,7 +100,7 @@ func (v *validator) postgres(raw string) {
 	}
 	local := host == "" || host == "localhost" || strings.HasPrefix(host, "/") || isLoopback(host)
 	if !local && u.Query().Get("sslmode") != "verify-full" {
-		v.report("database.url", "connects beyond this machine without sslmode=verify-full", "add ?sslmode=verify-full&sslrootcert=FILE")
+		v.report(path, "connects beyond this machine without sslmode=verify-full", "add ?sslmode=verify-full&sslrootcert=FILE")
 	}
 }
 

@@ -62,11 +62,23 @@ type revocation struct {
 	expires int64
 }
 
-// New makes the feed of a node over the root view of its database. It knows nothing until Run has loaded
-// what is live.
-func New(db *store.DB, now func() time.Time) *Feed {
-	f := newFeed(db.Events, now)
-	db.OnEvent(f.Wake)
+// New makes the feed of a node over the root view of its database, and of others in which events are written. It
+// knows nothing until Run has loaded what is live, and a poll is a good one if all of them have answered.
+func New(db *store.DB, now func() time.Time, others ...*store.DB) *Feed {
+	all := append([]*store.DB{db}, others...)
+	f := newFeed(func(ctx context.Context, since time.Time) (list []store.Event, err error) {
+		for _, db := range all {
+			events, err := db.Events(ctx, since)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, events...)
+		}
+		return list, nil
+	}, now)
+	for _, db := range all {
+		db.OnEvent(f.Wake)
+	}
 	return f
 }
 

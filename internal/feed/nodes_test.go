@@ -2,6 +2,7 @@ package feed_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,9 +54,37 @@ func TestOwnCommitsWakeTheFeed(t *testing.T) {
 	}
 }
 
-func start(t *testing.T, db *store.DB) *feed.Feed {
+// What is written in another database is heard like what is written in the first, and is missed like it.
+func TestFeedOfTwoDatabases(t *testing.T) {
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		first, second := storetest.Open(t), open(t, url)
+		var ahead atomic.Int64
+		f := startAt(t, func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }, first, second)
+		for key, db := range map[string]*store.DB{"one": first, "two": second} {
+			err := db.For("acme").Write(t.Context(), func(tx *store.Tx) error {
+				return tx.AddEvent(store.Event{Kind: store.EventSession, Key: key, ExpiresAt: tx.Now.Add(time.Hour)})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			within(t, time.Second, func() bool { return f.Revoked("acme", feed.Subject{Session: key}) })
+		}
+		if err := second.Close(); err != nil {
+			t.Fatal(err)
+		}
+		ahead.Store(int64(6 * time.Second))
+		time.Sleep(300 * time.Millisecond) // in which it would poll
+		if !f.Stale() {
+			t.Error("the feed makes do with one")
+		}
+	})
+}
+
+func start(t *testing.T, db *store.DB) *feed.Feed { return startAt(t, time.Now, db) }
+
+func startAt(t *testing.T, now func() time.Time, db *store.DB, others ...*store.DB) *feed.Feed {
 	t.Helper()
-	f := feed.New(db, time.Now)
+	f := feed.New(db, now, others...)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { f.Run(ctx); close(done) }()
