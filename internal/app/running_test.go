@@ -64,6 +64,14 @@ password: correct horse battery
 // start runs a configuration until the test ends.
 func start(t *testing.T, text string, adjust ...func(*App)) *running {
 	t.Helper()
+	r := prepare(t, text)
+	r.serve(adjust...)
+	return r
+}
+
+// prepare makes the folder of a configuration.
+func prepare(t *testing.T, text string) *running {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "hf") // short: the name of a socket has at most 108 bytes
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +83,6 @@ func start(t *testing.T, text string, adjust ...func(*App)) *running {
 	}
 	r.write("objects.yaml", things)
 	r.write("holdfast.yaml", text)
-	r.serve(adjust...)
 	return r
 }
 
