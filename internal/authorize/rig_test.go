@@ -196,7 +196,7 @@ func documents(tenant string) []objects.Document {
 	if tenant == "acme" {
 		add("only-acme", "none", nil)
 	}
-	return docs
+	return append(docs, signers()...)
 }
 
 // subject is an account as clients know it, hinted the subject of an ID token.
@@ -224,6 +224,7 @@ func (n *tenant) handler(t testing.TB) http.Handler {
 		Clients: &clients.Authenticator{Issuer: n.issuer, Registry: registry, Ring: n.ring, Failures: failures, Now: n.now},
 		Decider: decider, Keeper: keeper, Pages: pages, Nonces: n.nonces, Now: n.now, CodeLifetime: time.Minute, PushedLifetime: 90 * time.Second,
 	}
+	n.seals(e)
 	people, protocol := web.NewMux(web.PageDoor(pages)), web.NewMux(web.OAuthDoor)
 	e.MountPages(people.ServeMux)
 	e.MountProtocol(protocol.ServeMux)

@@ -1,6 +1,8 @@
 package flow
 
 import (
+	"slices"
+
 	"github.com/holdfast-iam/holdfast/internal/consents"
 	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/request"
@@ -65,5 +67,8 @@ func refuse(k Known, code oauth.Code, detail string) Verdict {
 
 // Asked is what the person has to agree to.
 func (i *Interaction) Asked() consents.Asked {
-	return consents.Asked{Scope: i.Request.Scope, Resources: i.Request.Resources, Always: i.Request.Prompts("consent")}
+	r := i.Request
+	return consents.Asked{
+		Scope: slices.Concat(r.Scope, r.ClaimScopes), Resources: r.Resources, Details: r.Details, Always: r.Prompts("consent") || r.AskAgain,
+	}
 }
