@@ -1,7 +1,8 @@
-// Package account is the page of a person about themselves: their passkeys, and where they are signed in.
+// Package account is the page of a person about themselves: their passkeys, which applications have access, and where
+// they are signed in.
 //
 // Adding or deleting a passkey needs a fresh proof: of another passkey, or for the first one of the password and of
-// the mail address. Verification is internal/authn; signing in is internal/login.
+// the mail address. Taking access away from an application needs any fresh proof. Verification is internal/authn; signing in is internal/login.
 package account
 
 import (
@@ -13,9 +14,11 @@ import (
 
 	"github.com/holdfast-iam/holdfast/internal/audit"
 	"github.com/holdfast-iam/holdfast/internal/authn"
+	"github.com/holdfast-iam/holdfast/internal/details"
 	"github.com/holdfast-iam/holdfast/internal/flow"
 	"github.com/holdfast-iam/holdfast/internal/limit"
 	"github.com/holdfast-iam/holdfast/internal/mail"
+	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/session"
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/tokens"
@@ -32,6 +35,7 @@ type Endpoints struct {
 	Issuer    string
 	Brand     string
 	DB        *store.DB
+	Registry  *objects.Registry
 	Sessions  *session.Sessions
 	Keeper    *flow.Keeper
 	Pages     *web.Pages
@@ -47,6 +51,7 @@ type Endpoints struct {
 type View struct {
 	Username, Email, Message string
 	Passkeys                 []Passkey
+	Apps                     []App
 	Sessions                 []Session
 }
 
@@ -69,10 +74,18 @@ func Views() map[string]any {
 		"account": View{
 			Username: "alice", Email: "alice@example.com", Message: "account.added",
 			Passkeys: []Passkey{{"id", "Laptop", true, "2 January 2026", "today"}, {"id2", "Key", false, "3 January 2026", ""}},
+			Apps: []App{
+				{"shop", "The Shop", "2 January 2026", []string{"Sign you in", "Read your orders"}, []string{"Orders"}, []details.Words{{
+					Title: "Order goods for you", Lines: []details.Line{{{Text: "Up to "}, {Text: "50", Value: true}, {Text: " euros"}}},
+					Fields: []details.Field{{Name: "note", Value: "before noon"}},
+				}}},
+				{"plain", "Plain", "today", []string{"Sign you in"}, nil, nil},
+			},
 			Sessions: []Session{{"s", "Firefox on Linux", "today", "192.0.2.0/24", true}, {"t", "Safari on iOS", "today", "192.0.2.0/24", false}},
 		},
 		"passkey": StepView{Step: "code", Email: "a…@example.com", Message: "passkey.code_failed"},
 		"delete":  DeleteView{ID: "id", Name: "Laptop"},
+		"end":     EndView{"shop", "The Shop"},
 	}
 }
 
@@ -90,6 +103,8 @@ func (e *Endpoints) Mount(mux *http.ServeMux) {
 		"POST /account/passkeys/rename":   e.rename,
 		"GET /account/passkeys/delete":    e.askDelete,
 		"POST /account/passkeys/delete":   e.delete,
+		"GET /account/access/end":         e.askEnd,
+		"POST /account/access/end":        e.end,
 		"POST /account/sessions/end":      e.endSession,
 	} {
 		mux.Handle(pattern, web.Through(door, e.signedIn(h)))
@@ -143,16 +158,22 @@ func (e *Endpoints) signedIn(next visit) web.Handler {
 }
 
 // messages are the only texts that an address may bring up.
-var messages = map[string]bool{"account.renamed": true, "account.deleted": true, "account.added": true, "account.ended": true}
+var messages = map[string]bool{
+	"account.renamed": true, "account.deleted": true, "account.added": true, "account.ended": true, "account.access_ended": true,
+}
 
 func (e *Endpoints) show(w http.ResponseWriter, r *http.Request, p *person) error {
 	var sessions []store.Session
+	var allowed []store.Consent
 	err := e.DB.Read(r.Context(), func(tx *store.Tx) (err error) {
-		sessions, err = tx.Sessions(p.account.ID)
+		if sessions, err = tx.Sessions(p.account.ID); err != nil {
+			return err
+		}
+		allowed, err = tx.Consents(p.account.ID)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("load sessions: %w", err)
+		return fmt.Errorf("load sessions and consents: %w", err)
 	}
 	v := View{Username: p.account.Username, Email: p.email}
 	if v.Email == v.Username {
@@ -165,6 +186,9 @@ func (e *Endpoints) show(w http.ResponseWriter, r *http.Request, p *person) erro
 		v.Passkeys = append(v.Passkeys, Passkey{
 			ID: k.ID, Name: k.Name, Synced: k.Flags&passkey.FlagBackupEligible != 0, Created: e.date(k.CreatedAt), LastUsed: e.date(k.LastUsedAt),
 		})
+	}
+	if v.Apps, err = e.apps(r.Context(), allowed); err != nil {
+		return err
 	}
 	for _, s := range sessions {
 		v.Sessions = append(v.Sessions, Session{

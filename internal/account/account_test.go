@@ -105,12 +105,12 @@ func authenticator() *passkeytest.Authenticator { return &passkeytest.Authentica
 func TestTheAccountNeedsASession(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser()
-	for _, path := range []string{"/account", addPath, deletePath + "?id=x"} {
+	for _, path := range []string{"/account", addPath, deletePath + "?id=x", endPath + "?client=x"} {
 		if p := b.Get(path); !strings.HasPrefix(p.Path, "/login?i=") {
 			t.Errorf("%s leads to %s", path, p.Path)
 		}
 	}
-	for _, path := range []string{password, mailPath, codePath, verify, create, rename, deletePath, "/account/sessions/end"} {
+	for _, path := range []string{password, mailPath, codePath, verify, create, rename, deletePath, endPath, "/account/sessions/end"} {
 		if p := b.Post(path, url.Values{}); !strings.HasPrefix(p.Path, "/login?i=") {
 			t.Errorf("%s leads to %s", path, p.Path)
 		}

@@ -18,7 +18,7 @@ import (
 	"github.com/holdfast-iam/holdfast/oauth"
 )
 
-// Steps on the way to a change of passkeys.
+// Steps on the way to a change.
 const (
 	stepPassword = "password"
 	stepMail     = "mail"
@@ -31,6 +31,7 @@ const (
 const (
 	addPath    = "/account/passkeys/add"
 	deletePath = "/account/passkeys/delete?id="
+	accessPath = "/account/access/end?client="
 )
 
 // purposeFirst is that of the mailed code before a first passkey.
@@ -170,10 +171,12 @@ func (e *Endpoints) proved(w http.ResponseWriter, r *http.Request, p *person, ne
 	return web.SeeOther(w, r, e.Keeper.Base+next)
 }
 
-// destination is where a step leads: one of our own two places, whatever the form says.
+// destination is where a step leads: one of our own three places, whatever the form says.
 func destination(form url.Values) string {
-	if id, ok := strings.CutPrefix(form.Get("next"), deletePath); ok {
-		return deletePath + url.QueryEscape(id)
+	for _, path := range []string{deletePath, accessPath} {
+		if id, ok := strings.CutPrefix(form.Get("next"), path); ok {
+			return path + url.QueryEscape(id)
+		}
 	}
 	return addPath
 }

@@ -341,7 +341,7 @@ func (t *tenant) mountPeople(mux *http.ServeMux, decider *flow.Decider) error {
 		Passwords: t.app.passwords, Passkeys: passkeys, Failures: t.failures, Trail: t.app.trail, Now: t.app.Clock.Now,
 	}).Mount(mux)
 	(&account.Endpoints{
-		Issuer: t.Issuer, Brand: t.DisplayName, DB: t.db, Sessions: t.sessions, Keeper: t.keeper, Pages: t.pages,
+		Issuer: t.Issuer, Brand: t.DisplayName, DB: t.db, Registry: t.registry, Sessions: t.sessions, Keeper: t.keeper, Pages: t.pages,
 		Passwords: t.app.passwords, Passkeys: passkeys, Codes: codes, Mail: t.mail, Failures: t.failures, Now: t.app.Clock.Now,
 	}).Mount(mux)
 	(&consent.Endpoints{

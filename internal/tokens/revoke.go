@@ -108,3 +108,24 @@ func EndSession(tx *store.Tx, s *store.Session) error {
 	}
 	return nil
 }
+
+// EndConsent takes back what an account has allowed a client, and ends every grant with all its tokens that the client
+// has of it. store.ErrNotFound: nothing was allowed.
+func EndConsent(tx *store.Tx, accountID, clientID string) error {
+	if err := tx.RevokeConsent(accountID, clientID); err != nil {
+		return fmt.Errorf("revoke consent: %w", err)
+	}
+	all, err := tx.Grants(accountID)
+	if err != nil {
+		return fmt.Errorf("load grants: %w", err)
+	}
+	for _, g := range all {
+		if g.Auth.ClientID != clientID {
+			continue
+		}
+		if err := RevokeGrant(tx, &g); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -113,7 +113,7 @@ func TestEveryPageHasAView(t *testing.T) {
 		page, _, _ := strings.Cut(name, "/")
 		seen[page] = true
 	}
-	for _, page := range []string{"account", "consent", "delete", "error", "leave", "login", "logout", "passkey", "post", "signedout"} {
+	for _, page := range []string{"account", "consent", "delete", "end", "error", "leave", "login", "logout", "passkey", "post", "signedout"} {
 		if !seen[page] {
 			t.Errorf("no view of %s", page)
 		}
