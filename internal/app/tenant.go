@@ -218,7 +218,7 @@ func (t *tenant) offer() discovery.Offer {
 		AssertionAlgs: clients.AssertionAlgs(), SigningAlgs: t.algs(), Scopes: objects.StandardScopes(),
 		Claims: append([]string{"sub", "acr", "amr", "auth_time"}, claims...), ResponseModes: request.ResponseModes(),
 		ObjectAlgs: objects.SignatureAlgs(), AnswerKeyAlgs: objects.EncryptionAlgs, AnswerEncs: objects.EncryptionEncs,
-		Prompts: []string{"none", "login", "consent", "select_account"}, ACRValues: objects.ACRValues,
+		Prompts: request.PromptValues, Displays: request.DisplayValues, Languages: t.pages.Languages(), ACRValues: objects.ACRValues,
 	}
 }
 

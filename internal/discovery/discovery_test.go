@@ -24,7 +24,7 @@ func offer() discovery.Offer {
 		Scopes: []string{"openid"}, Claims: []string{"sub", "email"}, ResponseModes: []string{"query", "jwt"},
 		ObjectAlgs: []jose.Alg{jose.ES256, jose.PS256}, ObjectKeyAlgs: []jose.KeyAlg{jose.ECDHES}, ObjectEncs: []jose.ContentAlg{jose.A256GCM},
 		AnswerKeyAlgs: []jose.KeyAlg{jose.RSAOAEP256}, AnswerEncs: []jose.ContentAlg{jose.A128GCM},
-		Prompts: []string{"none", "login"}, ACRValues: []string{"phr"},
+		Prompts: []string{"none", "login"}, Displays: []string{"page"}, Languages: []string{"en"}, ACRValues: []string{"phr"},
 	}
 }
 
@@ -105,6 +105,7 @@ func TestRFC8414_2_Metadata(t *testing.T) {
 		"scopes_supported": list("openid"), "claims_supported": list("sub", "email"), "response_types_supported": list("code"),
 		"response_modes_supported": list("query", "jwt"), "grant_types_supported": list("authorization_code", "refresh_token"),
 		"acr_values_supported": list("phr"), "subject_types_supported": list("public", "pairwise"), "prompt_values_supported": list("none", "login"),
+		"display_values_supported": list("page"), "ui_locales_supported": list("en"),
 		"id_token_signing_alg_values_supported":            list("ES256", "RS256"),
 		"token_endpoint_auth_methods_supported":            list("private_key_jwt", "tls_client_auth", "none"),
 		"revocation_endpoint_auth_methods_supported":       list("private_key_jwt", "tls_client_auth", "none"),

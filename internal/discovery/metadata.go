@@ -24,6 +24,8 @@ type Offer struct {
 	ObjectKeyAlgs, AnswerKeyAlgs []jose.KeyAlg
 	ObjectEncs, AnswerEncs       []jose.ContentAlg
 	Prompts                      []string
+	Displays                     []string
+	Languages                    []string // of the pages
 	ACRValues                    []string
 	PushedOnly                   bool // every authorization request must be pushed (RFC 9126 §5)
 }
@@ -77,7 +79,7 @@ func (o Offer) addAuthorization(m *oauth.ServerMetadata, at func(string) string)
 	m.EndSessionEndpoint = at("/end-session")
 	m.ResponseTypesSupported = []string{"code"}
 	m.ResponseModesSupported = o.ResponseModes
-	m.PromptValuesSupported = o.Prompts
+	m.PromptValuesSupported, m.DisplayValuesSupported, m.UILocalesSupported = o.Prompts, o.Displays, o.Languages
 	m.ACRValuesSupported = o.ACRValues
 	m.CodeChallengeMethodsSupported = []string{"S256"}
 	m.AuthorizationResponseIssParameter = true

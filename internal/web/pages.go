@@ -101,6 +101,9 @@ func (p *Pages) loadTexts() error {
 	return nil
 }
 
+// Languages are those that the pages are written in (BCP 47).
+func (p *Pages) Languages() []string { return []string{p.texts["lang"]} }
+
 // functions are what templates may call: texts, addresses of our own, and nothing with effects.
 func (p *Pages) functions(page string) template.FuncMap {
 	return template.FuncMap{

@@ -229,6 +229,7 @@ func TestFormsAreOursAndLabelled(t *testing.T) {
 func TestAutocomplete(t *testing.T) {
 	want := map[string]string{
 		"login/username": "username webauthn", "login/password": "current-password",
+		"confirm/username": "username", "confirm/password": "current-password",
 		"passkey/username": "username", "passkey/password": "current-password", "passkey/code": "one-time-code",
 	}
 	renderAll(t, func(t *testing.T, page string, _ *http.Response, doc *html.Node) {
@@ -243,12 +244,24 @@ func TestAutocomplete(t *testing.T) {
 func TestStableIDs(t *testing.T) {
 	want := map[string][]string{
 		"login": {"username", "password", "login-submit", "passkey-form", "passkey-submit"}, "consent": {"consent-allow", "cancel"},
-		"logout": {"logout-confirm"}, "error": {"error-code", "request-id"}, "leave": {"leave-link"}, "post": {"post-form", "post-submit"}, "account": {"passkey-add", "sign-out"},
+		"confirm": {"username", "password", "login-submit", "passkey-form", "passkey-submit", "login-stay", "login-other", "cancel"},
+		"logout":  {"logout-confirm"}, "error": {"error-code", "request-id"}, "leave": {"leave-link"}, "post": {"post-form", "post-submit"}, "account": {"passkey-add", "sign-out"},
 	}
 	renderAll(t, func(t *testing.T, page string, _ *http.Response, doc *html.Node) {
 		for _, id := range want[page] {
 			if !slices.ContainsFunc(elements(doc), func(n *html.Node) bool { return attribute(n, "id") == id }) {
 				t.Errorf("no %s", id)
+			}
+		}
+	})
+}
+
+func TestLanguages(t *testing.T) {
+	spoken := pages(t).Languages()
+	renderAll(t, func(t *testing.T, _ string, _ *http.Response, doc *html.Node) {
+		for _, n := range elements(doc, "html") {
+			if !slices.Contains(spoken, attribute(n, "lang")) {
+				t.Errorf("in %q, which is none of %q", attribute(n, "lang"), spoken)
 			}
 		}
 	})
