@@ -56,7 +56,7 @@ func lasting(t *testing.T, page *frontend) {
 	t.Helper()
 	known := page.call("/session")
 	claims, _ := known.Body["id_token_claims"].(map[string]any)
-	if known.Body["is_logged_in"] != true || claims["sub"] == "" || claims["iss"] != page.Issuer {
+	if known.Body["is_logged_in"] != true || claims["sub"] == "" || claims["iss"] != page.Issuer || claims["name"] != "Alice Adams" {
 		t.Errorf("session: %d %v", known.Status, known.Body)
 	}
 	a := page.orders()

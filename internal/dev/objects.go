@@ -7,6 +7,7 @@ import (
 
 	"github.com/holdfast-iam/holdfast/internal/dev/orders"
 	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/oauth"
 )
 
@@ -34,7 +35,7 @@ func (l *landscape) writeObjects() error {
 	if err != nil {
 		return err
 	}
-	files := map[string][]m{"apis": l.apis(), "clients": clients, "users": l.users(), "applications": apps, "routes": l.routes()}
+	files := map[string][]m{"apis": l.apis(), "clients": clients, "users": l.users(), "applications": apps, "routes": l.routes(), "mappings": l.mappings()}
 	for name, docs := range files {
 		var text []byte
 		for _, d := range docs {
@@ -52,7 +53,7 @@ func (l *landscape) writeObjects() error {
 }
 
 // adminScopes are what a token for the admin API may say.
-const adminScopes = "admin.clients.read admin.clients.write admin.users.read admin.users.write admin.apis.read admin.apis.write admin.scopes.read admin.scopes.write admin.keys.read admin.keys.write admin.audit.read"
+const adminScopes = "admin.clients.read admin.clients.write admin.users.read admin.users.write admin.apis.read admin.apis.write admin.scopes.read admin.scopes.write admin.keys.read admin.keys.write admin.audit.read admin.claim_mappings.read admin.claim_mappings.write admin.tokens.read"
 
 func (l *landscape) apis() []m {
 	return []m{
@@ -65,6 +66,14 @@ func (l *landscape) apis() []m {
 		{"kind": "api", "resource": l.orders(), "name": "Orders, behind the gateway", "scopes": []string{scopeRead, scopeWrite}},
 		{"kind": "api", "resource": l.admin(), "name": "Administration", "scopes": fields(adminScopes)},
 	}
+}
+
+// mappings let the applications greet people by their names.
+func (l *landscape) mappings() []m {
+	return []m{{
+		"kind": objects.KindClaimMapping, "name": "name-for-apps", "source": m{"claim": "name"}, "claim": "name",
+		"into": []string{objects.IntoIDToken}, "clients": []string{"spa", "spa-backoffice"},
+	}}
 }
 
 func (l *landscape) clients() ([]m, error) {
