@@ -115,6 +115,8 @@ func TestRFC8414_2_Metadata(t *testing.T) {
 		"code_challenge_methods_supported":                         list("S256"), "dpop_signing_alg_values_supported": list("ES256", "EdDSA", "PS256"),
 		"tls_client_certificate_bound_access_tokens": true, "authorization_response_iss_parameter_supported": true,
 		"id_token_encryption_alg_values_supported": list("RSA-OAEP-256"), "id_token_encryption_enc_values_supported": list("A128GCM"),
+		"introspection_signing_alg_values_supported":    list("ES256", "RS256"),
+		"introspection_encryption_alg_values_supported": list("RSA-OAEP-256"), "introspection_encryption_enc_values_supported": list("A128GCM"),
 		"userinfo_signing_alg_values_supported":    list("ES256", "RS256"),
 		"userinfo_encryption_alg_values_supported": list("RSA-OAEP-256"), "userinfo_encryption_enc_values_supported": list("A128GCM"),
 		"claims_parameter_supported": true, "request_parameter_supported": true, "request_uri_parameter_supported": true,

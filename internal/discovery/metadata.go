@@ -50,6 +50,7 @@ func (o Offer) Metadata() *oauth.ServerMetadata {
 		TLSClientCertificateBoundAccessTokens: o.MTLSIssuer != "",
 	}
 	o.addClientAuthentication(m)
+	o.addIntrospection(m)
 	if slices.Contains(o.Grants, oauth.GrantAuthorizationCode) {
 		o.addAuthorization(m, at)
 	}
@@ -70,6 +71,12 @@ func (o Offer) addClientAuthentication(m *oauth.ServerMetadata) {
 		algs := o.AssertionAlgs
 		m.TokenEndpointAuthSigningAlgs, m.RevocationEndpointAuthSigningAlgs, m.IntrospectionEndpointAuthSigningAlgs = algs, algs, algs
 	}
+}
+
+// addIntrospection lists what answers about tokens are signed and encrypted with (RFC 9701 §7).
+func (o Offer) addIntrospection(m *oauth.ServerMetadata) {
+	m.IntrospectionSigningAlgs = names(o.SigningAlgs)
+	m.IntrospectionEncryptionAlgs, m.IntrospectionEncryptionEncs = names(o.AnswerKeyAlgs), names(o.AnswerEncs)
 }
 
 // addAuthorization lists what the authorization endpoint does.

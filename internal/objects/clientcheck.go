@@ -199,8 +199,6 @@ func checkNotOfferedYet(p *preparation, c *Client) {
 		member string
 		asked  bool
 	}{
-		{"introspection_signed_response_alg", c.IntrospectionSignedAlg != ""},
-		{"introspection_encrypted_response_alg", c.IntrospectionEncAlg != ""},
 		{"software_statement", c.SoftwareStatement != ""},
 		{"backchannel_token_delivery_mode", c.BackchannelDelivery != ""},
 	} {

@@ -14,12 +14,15 @@ var (
 	EncryptionEncs = []jose.ContentAlg{jose.A128CBCHS256, jose.A256CBCHS512, jose.A128GCM, jose.A256GCM}
 )
 
-// checkAnswers holds the algorithms of ID tokens and of userinfo against OIDC Registration §2.
+// checkAnswers holds the algorithms of ID tokens and of userinfo against OIDC Registration §2, those of introspection
+// against RFC 9701 §6.
 func checkAnswers(p *preparation, c *Client) {
 	p.checkAlg("id_token_signed_response_alg", c.IDTokenSignedAlg, c)
 	p.checkEncryption("id_token_encrypted_response", c.IDTokenEncryptedAlg, c.IDTokenEncryptedEnc, c)
 	p.checkAlg("userinfo_signed_response_alg", c.UserinfoSignedAlg, c)
 	p.checkEncryption("userinfo_encrypted_response", c.UserinfoEncryptedAlg, c.UserinfoEncryptedEnc, c)
+	p.checkAlg("introspection_signed_response_alg", c.IntrospectionSignedAlg, c)
+	p.checkEncryption("introspection_encrypted_response", c.IntrospectionEncAlg, c.IntrospectionEncEnc, c)
 }
 
 // checkEncryption checks the two members of an encryption to the client, whose names begin alike, and its key.

@@ -22,6 +22,7 @@ func TestOIDCRegistration_2_Answers(t *testing.T) {
 	both := json.RawMessage(`{"keys":[` + publicJWK + `,` + string(jwk) + `]}`)
 	sig := json.RawMessage(`{"keys":[` + publicJWK + `]}`)
 	const idAlg, idEnc = "id_token_encrypted_response_alg", "id_token_encrypted_response_enc"
+	const inSig, inAlg, inEnc = "introspection_signed_response_alg", "introspection_encrypted_response_alg", "introspection_encrypted_response_enc"
 	const uiSig, uiAlg, uiEnc = "userinfo_signed_response_alg", "userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc"
 	for _, c := range []struct {
 		name    string
@@ -32,6 +33,13 @@ func TestOIDCRegistration_2_Answers(t *testing.T) {
 		{"encrypted ID tokens", m{idAlg: "ECDH-ES", "jwks": enc}, nil},
 		{"encrypted ID tokens with enc", m{idAlg: "ECDH-ES", idEnc: "A256GCM", "jwks": both}, nil},
 		{"everything", m{idAlg: "ECDH-ES", uiSig: "PS256", uiAlg: "ECDH-ES", uiEnc: "A256CBC-HS512", "jwks": enc}, nil},
+		{"signed introspection", m{inSig: "EdDSA"}, nil},
+		{"encrypted introspection", m{inAlg: "ECDH-ES", inEnc: "A128GCM", "jwks": enc}, nil},
+		{"unsigned introspection", m{inSig: "none"}, []string{inSig}},
+		{"hashed introspection", m{inSig: "HS256"}, []string{inSig}},
+		{"introspection encrypted to nobody", m{inAlg: "ECDH-ES"}, []string{inAlg}},
+		{"introspection under a shared key", m{inAlg: "A128KW", "jwks": enc}, []string{inAlg}},
+		{"enc alone for introspection", m{inEnc: "A128GCM"}, []string{inEnc}},
 		{"keys by URL", m{uiAlg: "RSA-OAEP-256", "jwks_uri": "https://p.example/jwks"}, nil},
 		{"unsigned userinfo", m{uiSig: "none"}, []string{uiSig}},
 		{"an algorithm of another profile", m{"profile": "fapi2", uiSig: "RS256", "token_endpoint_auth_method": "private_key_jwt", "client_secret": nil, "jwks": sig}, []string{uiSig}},

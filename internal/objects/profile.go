@@ -91,6 +91,14 @@ func (c *Client) IDTokenAlg() jose.Alg {
 	return c.Algs()[0]
 }
 
+// IntrospectionAlg is what answers of introspection are signed with (RFC 9701 §6).
+func (c *Client) IntrospectionAlg() jose.Alg {
+	if c.IntrospectionSignedAlg != "" {
+		return jose.Alg(c.IntrospectionSignedAlg)
+	}
+	return c.IDTokenAlg()
+}
+
 // Signed is something that is signed for a client, and the member by which it can choose the algorithm.
 type Signed struct {
 	What, Member string

@@ -4,19 +4,69 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/tokens"
+	"github.com/holdfast-iam/holdfast/internal/web"
 	"github.com/holdfast-iam/holdfast/oauth"
 )
 
 // inactive is the one answer about everything that is not alive and for this caller to know (RFC 7662 §2.2).
 var inactive = &oauth.Introspection{}
 
-// introspect answers about a token (RFC 7662 §2). A public client may not ask: whoever finds a token could be one.
-func (e *Endpoints) introspect(ctx context.Context, q question) (*oauth.Introspection, error) {
+// finding is what a client may know of a token.
+type finding struct {
+	client *objects.Client // who asks
+	answer *oauth.Introspection
+	access *tokens.Claims // nil where the token is not an access token, or the answer inactive
+	apis   []string       // of the token's audience, those that the client answers for
+}
+
+// serveIntrospect answers about a token in the form that was asked for.
+func (e *Endpoints) serveIntrospect(w http.ResponseWriter, r *http.Request) error {
+	q, err := parseQuestion(r)
+	if err != nil {
+		return err
+	}
+	f, err := e.introspect(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	switch preferred(r.Header.Values("Accept")) {
+	case mediaIntrospection:
+		sealed, err := e.Tokens.SealIntrospection(r.Context(), f.client, f.answer)
+		if err != nil {
+			return err
+		}
+		writeJWT(w, mediaIntrospection, sealed)
+		return nil
+	case mediaJWT:
+		return e.writePhantom(w, f)
+	}
+	return web.WriteJSON(w, http.StatusOK, f.answer)
+}
+
+// writePhantom answers an API with the JWT behind an opaque token, to go on with instead of it: the form that older
+// gateways ask for by application/jwt. Only an API gets it, and nothing is the answer about everything else.
+func (e *Endpoints) writePhantom(w http.ResponseWriter, f *finding) error {
+	if f.access == nil || len(f.apis) == 0 {
+		web.NoStore(w.Header())
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	token, err := e.Tokens.Phantom(f.access, f.apis)
+	if err != nil {
+		return err
+	}
+	writeJWT(w, mediaJWT, token)
+	return nil
+}
+
+// introspect finds out about a token (RFC 7662 §2). A public client may not ask: whoever finds a token could be one.
+func (e *Endpoints) introspect(ctx context.Context, q question) (*finding, error) {
 	client, authn, err := e.authenticate(ctx, q)
 	if err != nil {
 		return nil, err
@@ -27,29 +77,31 @@ func (e *Endpoints) introspect(ctx context.Context, q question) (*oauth.Introspe
 	if err := spent(e.DB.Spend(ctx, authn.Spends...)); err != nil {
 		return nil, err
 	}
+	f := &finding{client: client, answer: inactive}
 	held, err := e.Tokens.Recognise(ctx, q.token)
 	if errors.Is(err, tokens.ErrInactive) {
-		return inactive, nil
+		return f, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("recognise token: %w", err)
 	}
-	if held.ClientID() != client.ID {
-		if held.Access == nil {
-			return inactive, nil
+	own := held.ClientID() == client.ID
+	switch {
+	case held.Access != nil:
+		if f.apis, err = e.introspects(ctx, client.ID, held.Access); err != nil {
+			return nil, err
 		}
-		if ok, err := e.introspects(ctx, client.ID, held.Access); !ok || err != nil {
-			return inactive, err
+		if own || len(f.apis) > 0 {
+			f.access, f.answer = held.Access, describe(held.Access)
 		}
+	case own:
+		f.answer = e.describeRefresh(client, held.Refresh)
 	}
-	if held.Access == nil {
-		return e.describeRefresh(client, held.Refresh), nil
-	}
-	return describe(held.Access), nil
+	return f, nil
 }
 
-// introspects says whether a client is an introspector of an API that the token is for.
-func (e *Endpoints) introspects(ctx context.Context, client string, c *tokens.Claims) (bool, error) {
+// introspects lists the APIs that the token is for and whose introspector the client is.
+func (e *Endpoints) introspects(ctx context.Context, client string, c *tokens.Claims) (apis []string, err error) {
 	for _, resource := range c.Audience {
 		if resource == e.Issuer {
 			continue
@@ -59,13 +111,13 @@ func (e *Endpoints) introspects(ctx context.Context, client string, c *tokens.Cl
 			continue
 		}
 		if err != nil {
-			return false, fmt.Errorf("load API: %w", err)
+			return nil, fmt.Errorf("load API: %w", err)
 		}
 		if slices.Contains(api.Introspectors, client) {
-			return true, nil
+			apis = append(apis, resource)
 		}
 	}
-	return false, nil
+	return apis, nil
 }
 
 func describe(c *tokens.Claims) *oauth.Introspection {

@@ -8,11 +8,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -70,6 +72,9 @@ func must[T any](v T, err error) T {
 	return v
 }
 
+// sealedAPI is the key to which answers to the client of that name are encrypted.
+var sealedAPI = sync.OnceValue(func() jose.EncryptionKey { return must(jose.GenerateEncryptionKey(jose.ECDHES)) })
+
 func documents() []objects.Document {
 	type m = map[string]any
 	doc := func(kind string, body m) objects.Document {
@@ -80,8 +85,17 @@ func documents() []objects.Document {
 			"redirect_uris": []string{"https://app.example/cb"}, "allow_bearer_tokens": true, "resources": []string{orders},
 			"scope": "openid profile email address phone shoes read", "grant_types": []string{"authorization_code", "refresh_token"}})
 	}
+	machine := func(id string, more m) objects.Document {
+		body := m{"client_id": id, "token_endpoint_auth_method": "client_secret_basic", "client_secret": secret, "grant_types": []string{"client_credentials"}}
+		maps.Copy(body, more)
+		return doc("client", body)
+	}
 	return []objects.Document{
-		doc("api", m{"resource": orders, "scopes": []string{"read"}, "introspectors": []string{"orders-api"}}),
+		doc("api", m{"resource": orders, "scopes": []string{"read"}, "introspectors": []string{"orders-api", "eddsa-api", "sealed-api", "lost-api"}}),
+		machine("eddsa-api", m{"introspection_signed_response_alg": "EdDSA"}),
+		machine("sealed-api", m{"introspection_encrypted_response_alg": "ECDH-ES", "introspection_encrypted_response_enc": "A256GCM",
+			"jwks": jose.Set{Encryption: []jose.EncryptionKey{sealedAPI().Public()}}}),
+		machine("lost-api", m{"introspection_encrypted_response_alg": "ECDH-ES", "jwks_uri": "https://lost.example/jwks"}),
 		doc("scope", m{"name": "shoes", "claims": []string{"shoe_size"}}),
 		client("shop"), client("orders-api"), client("stranger"),
 		doc("client", m{"client_id": "app", "token_endpoint_auth_method": "none", "redirect_uris": []string{"https://app.example/cb"}}),
@@ -116,7 +130,7 @@ func (r *rig) add(t testing.TB, name string, ring *keys.Ring) *issuer {
 		}
 		return tx.AddAccount(store.Account{ID: "alice", Username: "alice", UserHandle: []byte("alice"), Claims: json.RawMessage(person)})
 	})
-	signing := keys.NewSigning(keys.SigningConfig{DB: i.db, Ring: ring, Algs: []jose.Alg{jose.ES256}})
+	signing := keys.NewSigning(keys.SigningConfig{DB: i.db, Ring: ring, Algs: []jose.Alg{jose.ES256, jose.EdDSA}})
 	if err := signing.Load(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -1,5 +1,5 @@
-// Package tokeninfo answers what a token is and ends it: introspection (RFC 7662), revocation (RFC 7009) and userinfo
-// (OpenID Connect Core §5.3).
+// Package tokeninfo answers what a token is and ends it: introspection (RFC 7662, and RFC 9701 for JWTs), revocation
+// (RFC 7009) and userinfo (OpenID Connect Core §5.3).
 //
 // Whether a token is good is decided by internal/tokens; this room decides who may ask, checks at userinfo the binding
 // of the token to the caller (RFC 8705 §3, RFC 9449 §7), and chooses what is told.
@@ -36,7 +36,7 @@ type Endpoints struct {
 
 // Mount adds the endpoints; the path of the issuer, if any, is taken off before.
 func (e *Endpoints) Mount(mux *http.ServeMux) {
-	mux.Handle("POST /introspect", web.Through(web.OAuthDoor, web.JSON(parseQuestion, e.introspect)))
+	mux.Handle("POST /introspect", web.Through(web.OAuthDoor, e.serveIntrospect))
 	mux.Handle("POST /revoke", web.Through(web.OAuthDoor, e.serveRevoke))
 	userinfo := web.Through(web.BearerDoor(proofAlgs()), e.serveUserinfo)
 	mux.Handle("GET /userinfo", userinfo)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -37,17 +36,10 @@ func (e *Endpoints) serveUserinfo(w http.ResponseWriter, r *http.Request) error 
 	case err != nil:
 		return err
 	case sealed != "":
-		writeJWT(w, sealed)
+		writeJWT(w, mediaJWT, sealed) // OpenID Connect Core §5.3.2
 		return nil
 	}
 	return web.WriteJSON(w, http.StatusOK, claims)
-}
-
-// writeJWT answers with what was signed or encrypted (OpenID Connect Core §5.3.2).
-func writeJWT(w http.ResponseWriter, compact string) {
-	web.NoStore(w.Header())
-	w.Header().Set("Content-Type", "application/jwt")
-	_, _ = io.WriteString(w, compact) // a caller that has gone cannot be told
 }
 
 // accept takes the token, or says what is wrong with it.

@@ -47,7 +47,7 @@ func (m *Minter) IDToken(ctx context.Context, p IDPlan) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return m.seal(p.Client.IDTokenAlg(), p.Encrypter, claims)
+	return m.seal("JWT", p.Client.IDTokenAlg(), p.Encrypter, claims)
 }
 
 // IDClaims are the claims of an ID token. What comes of mappings and of the parameter claims never takes the place of

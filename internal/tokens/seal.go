@@ -21,17 +21,17 @@ func (m *Minter) encrypter(ctx context.Context, c *objects.Client, alg, enc stri
 	return m.Encrypter(ctx, c, alg, enc)
 }
 
-// seal signs claims, and encrypts what was signed unless the encrypter is nil (RFC 7519 §11.2).
-func (m *Minter) seal(alg jose.Alg, to *jose.Encrypter, claims any) (string, error) {
+// seal signs claims in a token of this typ, and encrypts what was signed unless the encrypter is nil (RFC 7519 §11.2).
+func (m *Minter) seal(typ string, alg jose.Alg, to *jose.Encrypter, claims any) (string, error) {
 	s, err := m.Signing.Signer(alg)
 	if err != nil {
 		return "", fmt.Errorf("find signing key: %w", err)
 	}
 	var token string
 	if to == nil {
-		token, err = s.Sign("JWT", claims)
+		token, err = s.Sign(typ, claims)
 	} else {
-		token, err = to.Nest(s, "JWT", claims)
+		token, err = to.Nest(s, typ, claims)
 	}
 	if err != nil {
 		return "", fmt.Errorf("seal claims: %w", err)
@@ -48,7 +48,7 @@ func (m *Minter) SealUserinfo(ctx context.Context, c *objects.Client, claims map
 	}
 	claims["iss"], claims["aud"] = text(m.Issuer), text(c.ID)
 	if c.UserinfoSignedAlg != "" {
-		return m.seal(jose.Alg(c.UserinfoSignedAlg), to, claims)
+		return m.seal("JWT", jose.Alg(c.UserinfoSignedAlg), to, claims)
 	}
 	body, err := json.Marshal(claims)
 	if err != nil {
