@@ -117,8 +117,12 @@ func (c *call) decide(r *http.Request, g *generation) (t *ticket, err error) {
 	default:
 		t, err = c.byToken(r, g)
 	}
+	var p resource.Policy
 	if err == nil {
-		err = c.route.verifier.Authorize(c.route.policy, c.who)
+		p, err = c.policy(r.Context())
+	}
+	if err == nil {
+		err = c.route.verifier.Authorize(p, c.who)
 	}
 	if err != nil {
 		c.who = nil
