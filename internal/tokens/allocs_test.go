@@ -3,6 +3,7 @@ package tokens_test
 import (
 	"testing"
 
+	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/tokens"
 )
 
@@ -12,6 +13,7 @@ func TestAllocations(t *testing.T) {
 	r := newRig(t, tokens.Lifetimes{})
 	r.catchUp(t)
 	p := plan(r, r.grant(t, false))
+	p.Account, p.Mappings = alice(r), new(objects.ClaimMappings) // which a tenant without mappings has
 	token, _ := r.mint(t, p)
 	for name, tc := range map[string]struct {
 		most float64

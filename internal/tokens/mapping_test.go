@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/store"
@@ -195,4 +196,47 @@ func TestMappedClaimsOfIDTokensAndUserinfo(t *testing.T) {
 	if d := cmp.Diff(map[string]any{"sub": "s-1", "name": "Alice@Example.com", "updated_at": now}, decoded(t, claims)); d != "" {
 		t.Error(d)
 	}
+}
+
+// Whatever mappings there are: no claim of the protocol is made, the bounds hold, and what was put into a token is read
+// back from it, in either form.
+func TestAnyMappingsAreReadBack(t *testing.T) {
+	r := newRig(t, tokens.Lifetimes{})
+	g, a := r.grant(t, false), alice(r)
+	claims := []string{"sub", "aud", "cnf", "scope", "act", "a", "b", "https://example.com/c", "groups", "Sub"}
+	sources := []source{
+		{Claim: "email"}, {Claim: "address"}, {Attribute: "username"}, {Attribute: "department"}, {Attribute: "motto"}, {Session: "amr"},
+		{Session: "auth_time"}, {Client: "client_id"}, {Constant: json.RawMessage(`["x","y"]`)}, {Constant: json.RawMessage(`false`)},
+	}
+	steps := []step{
+		{Do: "lower"}, {Do: "upper"}, {Do: "prefix", With: "p:"}, {Do: "split", With: ","}, {Do: "first"}, {Do: "join", With: " "},
+		{Do: "default", With: "none"}, {Do: "boolean"}, {Do: "member", With: "country"},
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		var list []objects.ClaimMapping
+		for range rapid.IntRange(1, 12).Draw(rt, "mappings") {
+			list = append(list, objects.ClaimMapping{
+				Claim: rapid.SampledFrom(claims).Draw(rt, "claim"), Source: rapid.SampledFrom(sources).Draw(rt, "source"),
+				Transforms: rapid.SliceOfN(rapid.SampledFrom(steps), 0, 4).Draw(rt, "steps"),
+			})
+		}
+		p := plan(r, g)
+		p.Account, p.Mappings = a, mappings(t, list...)
+		p.Client.AccessTokenFormat = rapid.SampledFrom([]string{objects.FormatJWT, objects.FormatOpaque}).Draw(rt, "format")
+		token, made := r.mint(t, p)
+		size := 0
+		for name, value := range made.Claims.Mapped {
+			size += len(name) + len(value)
+			if objects.ReservedClaim(name) || len(value) > 2<<10 {
+				rt.Errorf("%s is %d bytes", name, len(value))
+			}
+		}
+		read, err := r.minter.Inspect(t.Context(), token)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if d := cmp.Diff(&made.Claims, read); d != "" || size > 4<<10 {
+			rt.Errorf("%d bytes, read back: %s", size, d)
+		}
+	})
 }
