@@ -109,7 +109,7 @@ func (a *App) openTenant(ctx context.Context, cfg *Config, c *TenantConfig, f *f
 	if err := t.openClients(); err != nil {
 		return nil, err
 	}
-	t.discovery = &discovery.Endpoints{Offer: t.offer(), Signing: t.signing}
+	t.discovery = &discovery.Endpoints{Offer: t.offer(), Signing: t.signing, DetailTypes: t.registry.DetailTypes}
 	t.openAdmin()
 	t.addLoops()
 	if t.both, t.protocol, err = t.handler(); err != nil {

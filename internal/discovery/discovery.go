@@ -2,17 +2,20 @@
 // Discovery, one document at both well-known paths, and the JWK set (RFC 7517 §5).
 //
 // It knows nothing by itself. What it says is generated from the tables of what is on, so that the metadata cannot
-// promise more than the server does; the document is prepared once and answered as bytes.
+// promise more than the server does; a document is prepared once for what it says and answered as bytes.
 package discovery
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/holdfast-iam/holdfast/internal/keys"
 	"github.com/holdfast-iam/holdfast/internal/web"
@@ -26,10 +29,12 @@ const cacheControl = "public, max-age=300"
 type Endpoints struct {
 	Offer
 	Signing *keys.Signing
+	// DetailTypes are the types of authorization details that APIs know just now (RFC 9396 §10); nil: there are none.
+	DetailTypes func(ctx context.Context) ([]string, error)
 }
 
 // document is what is answered now, with its strong entity tag, quotes included.
-type document func() (body []byte, etag string, err error)
+type document func(ctx context.Context) (body []byte, etag string, err error)
 
 // Mount adds the document of OpenID Connect Discovery §4 and the key set; the path of the issuer, if any, is taken off
 // before.
@@ -44,18 +49,53 @@ func (e *Endpoints) MountHost(mux *http.ServeMux) {
 	mux.Handle("GET /.well-known/oauth-authorization-server"+issuerPath(e.Issuer), serve(e.metadata()))
 }
 
-// metadata prepares the document once.
-func (e *Endpoints) metadata() document {
-	body, err := json.Marshal(e.Metadata())
-	if err != nil {
-		err = fmt.Errorf("encode metadata: %w", err)
-	}
-	sum := sha256.Sum256(body)
-	etag := `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
-	return func() ([]byte, string, error) { return body, etag, err }
+// prepared is a document with the one thing it says that changes while the server runs.
+type prepared struct {
+	types []string // of authorization details
+	body  []byte
+	etag  string
 }
 
-func (e *Endpoints) jwks() ([]byte, string, error) {
+// metadata prepares the document anew only when the types of details have changed. While they cannot be found out it says
+// what it said before.
+func (e *Endpoints) metadata() document {
+	var last atomic.Pointer[prepared]
+	return func(ctx context.Context) ([]byte, string, error) {
+		types, err := e.types(ctx)
+		p := last.Load()
+		switch {
+		case p != nil && (err != nil || slices.Equal(p.types, types)):
+			return p.body, p.etag, nil
+		case err != nil:
+			return nil, "", err
+		}
+		if p, err = e.prepare(types); err != nil {
+			return nil, "", err
+		}
+		last.Store(p)
+		return p.body, p.etag, nil
+	}
+}
+
+func (e *Endpoints) types(ctx context.Context) ([]string, error) {
+	if e.DetailTypes == nil {
+		return nil, nil
+	}
+	return e.DetailTypes(ctx)
+}
+
+func (e *Endpoints) prepare(types []string) (*prepared, error) {
+	m := e.Metadata()
+	m.AuthorizationDetailsTypes = types
+	body, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("encode metadata: %w", err)
+	}
+	sum := sha256.Sum256(body)
+	return &prepared{types, body, `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`}, nil
+}
+
+func (e *Endpoints) jwks(context.Context) ([]byte, string, error) {
 	body, etag := e.Signing.JWKS()
 	return body, etag, nil
 }
@@ -64,7 +104,7 @@ func (e *Endpoints) jwks() ([]byte, string, error) {
 func serve(doc document) http.Handler {
 	return web.Through(web.OAuthDoor, func(w http.ResponseWriter, r *http.Request) error {
 		web.EventOf(r.Context()).Routine()
-		body, etag, err := doc()
+		body, etag, err := doc(r.Context())
 		if err != nil {
 			return err
 		}
