@@ -11,8 +11,8 @@ import (
 // mutation is one thing done wrong.
 type mutation struct {
 	name string
-	// matters are the dimensions it depends on, of which a normal run tries each value once: Profile, Authentication,
-	// Binding (r), reQuest, reSponse.
+	// matters are the dimensions it depends on, each of whose values is tried: Profile, Authentication, Binding (r), reQuest,
+	// reSponse. The long run tries each profile, authentication and way of asking with every one.
 	matters string
 	where   func(combination) bool // nil: everywhere
 	change  func(*try)
@@ -135,9 +135,13 @@ func set(name string, value func(*try) any) func(*try, map[string]any) {
 
 // kind is what of a combination matters to the mutation.
 func (m *mutation) kind(c combination) string {
+	matters := m.matters
+	if longRun() {
+		matters += "paq"
+	}
 	var kind []string
 	for i, part := range []string{c.profile, c.auth, c.binding, c.request, c.response} {
-		if strings.Contains(m.matters, "parqs"[i:i+1]) {
+		if strings.Contains(matters, "parqs"[i:i+1]) {
 			kind = append(kind, part)
 		}
 	}
