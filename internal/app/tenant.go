@@ -217,6 +217,7 @@ func (t *tenant) offer() discovery.Offer {
 		Issuer: t.Issuer, MTLSIssuer: t.MTLSIssuer, Grants: grant.Types(), AuthMethods: clients.Methods(),
 		AssertionAlgs: clients.AssertionAlgs(), SigningAlgs: t.algs(), Scopes: objects.StandardScopes(),
 		Claims: append([]string{"sub", "acr", "amr", "auth_time"}, claims...), ResponseModes: request.ResponseModes(),
+		ObjectKeyAlgs: t.encryptionAlgs(), ObjectEncs: keys.EncryptionEncs,
 		ObjectAlgs: objects.SignatureAlgs(), AnswerKeyAlgs: objects.EncryptionAlgs, AnswerEncs: objects.EncryptionEncs,
 		Prompts: request.PromptValues, Displays: request.DisplayValues, Languages: t.pages.Languages(), ACRValues: objects.ACRValues,
 	}
@@ -308,8 +309,8 @@ func (t *tenant) noted(next http.Handler) http.Handler {
 
 func (t *tenant) checker() *request.Checker {
 	return &request.Checker{
-		Issuer: t.Issuer, Registry: t.registry, Hint: t.minter.Hint, Now: t.app.Clock.Now, KeysOf: t.clients.KeysOf,
-		ObjectAt: (&fetch.Objects{Client: t.fetch.Client}).At, Signer: t.signing.Signer, Encrypter: t.clients.Encrypter,
+		Issuer: t.Issuer, Registry: t.registry, Hint: t.minter.Hint, Now: t.app.Clock.Now, Verify: t.clients.Verify,
+		ObjectAt: (&fetch.Objects{Client: t.fetch.Client}).At, Signer: t.signing.Signer, Encrypter: t.clients.Encrypter, Decrypter: t.signing.Decrypter,
 	}
 }
 

@@ -46,7 +46,7 @@ func signers() []objects.Document {
 
 // seals makes the issuer read request objects and sign answers.
 func (n *tenant) seals(e *authorize.Endpoints) {
-	e.Checker.Now, e.Checker.KeysOf = n.now, e.Clients.KeysOf
+	e.Checker.Now, e.Checker.Verify = n.now, e.Clients.Verify
 	e.Checker.Signer = func(jose.Alg) (*jose.Signer, error) { return issuing(), nil }
 	e.Checker.ObjectAt = func(_ context.Context, uri string) (string, error) {
 		if uri != kept {

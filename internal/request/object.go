@@ -93,11 +93,7 @@ func (c *Checker) verify(ctx context.Context, client *objects.Client, compact st
 	if err != nil {
 		return nil, invalid.With(err)
 	}
-	set, err := c.KeysOf(ctx, client, peeked.KeyID)
-	if err != nil {
-		return nil, invalid.With(err)
-	}
-	token, err := jose.Verify(compact, objectAlgs(client), set.Keys...)
+	token, err := c.Verify(ctx, client, compact, peeked.KeyID, objectAlgs(client))
 	if err != nil {
 		return nil, invalid.With(err)
 	}

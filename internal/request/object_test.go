@@ -41,8 +41,8 @@ func checker(t testing.TB) *request.Checker {
 	k := keyring()
 	return &request.Checker{
 		Issuer: issuer, Registry: registry(t), Now: func() time.Time { return now },
-		KeysOf: func(context.Context, *objects.Client, string) (jose.Set, error) {
-			return jose.Set{Keys: []jose.Key{k.es256.Key(), k.ps256.Key(), k.rs256.Key(), k.eddsa.Key()}}, nil
+		Verify: func(_ context.Context, _ *objects.Client, compact, _ string, algs []jose.Alg) (*jose.Token, error) {
+			return jose.Verify(compact, algs, k.es256.Key(), k.ps256.Key(), k.rs256.Key(), k.eddsa.Key())
 		},
 		Decrypter: func() *jose.Decrypter {
 			return &jose.Decrypter{Algs: []jose.KeyAlg{jose.ECDHES}, Contents: []jose.ContentAlg{jose.A256GCM}, Keys: []jose.EncryptionKey{k.open}}

@@ -217,8 +217,8 @@ func TestRFC9101_10_5_RequiredSignature(t *testing.T) {
 	}
 	// Keys that cannot be had verify nothing.
 	c := checker(t)
-	c.KeysOf = func(context.Context, *objects.Client, string) (jose.Set, error) {
-		return jose.Set{}, errors.New("status 500")
+	c.Verify = func(context.Context, *objects.Client, string, string, []jose.Alg) (*jose.Token, error) {
+		return nil, errors.New("status 500")
 	}
 	_, target, err = c.Check(t.Context(), client(must), signed(jarType, claims()))
 	refusal(t, target, err, oauth.InvalidRequestObject, "status 500", "outer")

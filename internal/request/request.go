@@ -60,8 +60,8 @@ type Checker struct {
 	// Hint verifies an id_token_hint, which may have expired, and tells whom it is about; nil: none is taken.
 	Hint func(client *objects.Client, token string) (subject string, err error)
 	Now  func() time.Time
-	// KeysOf are the registered keys of a client, with one of this kid if it has one; kid may be "".
-	KeysOf func(ctx context.Context, client *objects.Client, kid string) (jose.Set, error)
+	// Verify checks a token with the registered keys of a client. kid is that of its header.
+	Verify func(ctx context.Context, client *objects.Client, compact, kid string, algs []jose.Alg) (*jose.Token, error)
 	// ObjectAt reads the request object at an address; nil: there is no reading.
 	ObjectAt func(ctx context.Context, uri string) (string, error)
 	// Decrypter has what request objects may be encrypted by; nil: they may not.
