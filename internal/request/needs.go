@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/holdfast-iam/holdfast/internal/details"
 	"github.com/holdfast-iam/holdfast/internal/objects"
 )
 
@@ -18,9 +19,13 @@ type Needs struct {
 }
 
 // Needs finds those of a request: of the resources that it names, and without any of every API of the client that knows
-// one of its scopes.
+// one of its scopes, or takes one of its authorization details.
 func (c *Checker) Needs(ctx context.Context, client *objects.Client, a *Authorization) (Needs, error) {
 	var n Needs
+	asked, err := a.details()
+	if err != nil {
+		return n, err
+	}
 	for _, resource := range client.Resources {
 		if len(a.Resources) > 0 && !slices.Contains(a.Resources, resource) {
 			continue
@@ -32,11 +37,23 @@ func (c *Checker) Needs(ctx context.Context, client *objects.Client, a *Authoriz
 		if err != nil {
 			return n, fmt.Errorf("load API: %w", err)
 		}
-		if len(a.Resources) > 0 || slices.ContainsFunc(a.Scope, api.AllowsScope) {
+		if len(a.Resources) > 0 || slices.ContainsFunc(a.Scope, api.AllowsScope) || slices.ContainsFunc(asked, api.Takes) {
 			n.add(api)
 		}
 	}
 	return n, nil
+}
+
+// details are those that the request has kept.
+func (a *Authorization) details() (details.List, error) {
+	if len(a.Details) == 0 {
+		return nil, nil
+	}
+	list, err := details.Parse(string(a.Details))
+	if err != nil {
+		return nil, fmt.Errorf("read authorization details: %w", err)
+	}
+	return list, nil
 }
 
 func (n *Needs) add(api *objects.API) {

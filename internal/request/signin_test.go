@@ -141,6 +141,7 @@ func TestRFC9470_NeedsOfAPIs(t *testing.T) {
 		`{"resource":"https://strong.example","scopes":["read","pay"],"required_acr":"phr"}`,
 		`{"resource":"https://stronger.example","scopes":["pay"],"required_acr":"phrh","max_authentication_age":600}`,
 		`{"resource":"https://recent.example","scopes":["read"],"max_authentication_age":60}`,
+		`{"resource":"https://detail.example","authorization_details_types":[{"type":"order","schema":{"properties":{}}}],"required_acr":"phr"}`,
 	} {
 		docs = append(docs, objects.Document{Kind: "api", Body: json.RawMessage(body)})
 	}
@@ -153,7 +154,7 @@ func TestRFC9470_NeedsOfAPIs(t *testing.T) {
 	}
 	checker := &request.Checker{Registry: objects.New(db)}
 	c := client(func(c *objects.Client) {
-		c.Resources = []string{"https://plain.example", "https://strong.example", "https://stronger.example", "https://recent.example", "https://gone.example"}
+		c.Resources = []string{"https://plain.example", "https://strong.example", "https://stronger.example", "https://recent.example", "https://detail.example", "https://gone.example"}
 	})
 	for _, test := range []struct {
 		scope, resource string
@@ -172,6 +173,16 @@ func TestRFC9470_NeedsOfAPIs(t *testing.T) {
 		got, err := checker.Needs(t.Context(), c, &request.Authorization{Scope: strings.Fields(test.scope), Resources: strings.Fields(test.resource)})
 		if d := cmp.Diff(test.want, got); err != nil || d != "" {
 			t.Errorf("%s at %s: %v %s", test.scope, test.resource, err, d)
+		}
+	}
+	for asked, want := range map[string]request.Needs{ // RFC 9396 §2
+		`[{"type":"order"}]`: {ACR: "phr"},
+		`[{"type":"order","locations":["https://detail.example"]}]`: {ACR: "phr"},
+		`[{"type":"order","locations":["https://plain.example"]}]`:  {},
+		`[{"type":"other"}]`: {},
+	} {
+		if got, err := checker.Needs(t.Context(), c, &request.Authorization{Details: json.RawMessage(asked)}); err != nil || got != want {
+			t.Errorf("%s: %v, %v", asked, got, err)
 		}
 	}
 	other := client(func(c *objects.Client) { c.Resources = nil })
