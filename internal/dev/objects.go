@@ -61,12 +61,26 @@ func (l *landscape) apis() []m {
 		{"kind": "scope", "name": scopeWrite, "title": "Place orders for you", "description": "Orders in your name."},
 		{
 			"kind": "api", "resource": l.api(), "name": "Orders", "scopes": []string{scopeRead, scopeWrite},
-			"introspectors": []string{"demo-api", gatewayName}, "exchangers": []string{gatewayName},
+			"introspectors": []string{"demo-api", gatewayName}, "exchangers": []string{gatewayName}, "authorization_details_types": detailTypes,
 		},
-		{"kind": "api", "resource": l.orders(), "name": "Orders, behind the gateway", "scopes": []string{scopeRead, scopeWrite}},
+		{
+			"kind": "api", "resource": l.orders(), "name": "Orders, behind the gateway", "scopes": []string{scopeRead, scopeWrite},
+			"authorization_details_types": detailTypes,
+		},
 		{"kind": "api", "resource": l.admin(), "name": "Administration", "scopes": fields(adminScopes)},
 	}
 }
+
+// detailTypes are the authorization details that the API of orders knows.
+var detailTypes = []m{{
+	"type": orders.DetailOrder, "title": "Place orders for you, within a limit", "words": []string{"May {actions} orders", "At most {limit} of an item at once"},
+	"schema": m{
+		"properties": m{
+			"actions": m{"items": m{"enum": []string{orders.ActionPlace}}}, "limit": m{"type": "integer", "minimum": 1, "maximum": 99},
+		},
+		"required": []string{"actions", "limit"},
+	},
+}}
 
 // mappings let the applications greet people by their names.
 func (l *landscape) mappings() []m {
@@ -93,7 +107,7 @@ func (l *landscape) clients() ([]m, error) {
 	if err != nil {
 		return nil, err
 	}
-	resources := []string{l.api()}
+	resources, types := []string{l.api()}, []string{orders.DetailOrder}
 	code := []string{oauth.GrantAuthorizationCode, oauth.GrantRefreshToken}
 	return append(apps, []m{
 		{
@@ -101,16 +115,18 @@ func (l *landscape) clients() ([]m, error) {
 			"token_endpoint_auth_method": oauth.AuthTLSClient, "tls_client_auth_subject_dn": "CN=" + partnerName + ",O=Holdfast",
 			"grant_types": append([]string{oauth.GrantClientCredentials}, code...), "redirect_uris": []string{"https://" + partnerName + "/callback"},
 			"scope": "openid profile email " + scopeRead + " " + scopeWrite, "resources": resources, "tls_client_certificate_bound_access_tokens": true,
+			"authorization_details_types": types,
 		},
 		{
 			"kind": "client", "client_id": "partner-jwt", "client_name": "Partner with a key",
 			"token_endpoint_auth_method": oauth.AuthPrivateKeyJWT, "jwks": jwt, "grant_types": []string{oauth.GrantClientCredentials},
-			"scope": scopeRead + " " + scopeWrite, "resources": resources, "dpop_bound_access_tokens": true,
+			"scope": scopeRead + " " + scopeWrite, "resources": resources, "dpop_bound_access_tokens": true, "authorization_details_types": types,
 		},
 		{
 			"kind": "client", "client_id": "web-confidential", "client_name": "Web shop", "client_secret": l.Secrets.Web,
 			"token_endpoint_auth_method": oauth.AuthSecretBasic, "grant_types": code, "redirect_uris": []string{l.app() + "/shop/callback"},
-			"scope": "openid profile email address phone offline_access " + scopeRead, "resources": resources, "dpop_bound_access_tokens": true,
+			"scope": "openid profile email address phone offline_access " + scopeRead + " " + scopeWrite, "resources": resources,
+			"dpop_bound_access_tokens": true, "authorization_details_types": types,
 		},
 		{
 			"kind": "client", "client_id": "native-public", "client_name": "Command-line app", "application_type": "native",

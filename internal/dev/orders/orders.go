@@ -96,7 +96,11 @@ func (a *API) place(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	placed, err := a.add(resource.From(r.Context()).Subject, asked)
+	who := resource.From(r.Context())
+	if err := checkDetails(who, asked); err != nil {
+		return err
+	}
+	placed, err := a.add(who.Subject, asked)
 	if err != nil {
 		return err
 	}

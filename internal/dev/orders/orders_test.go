@@ -88,19 +88,25 @@ func (h *hop) client(pairs ...tls.Certificate) *http.Client {
 }
 
 // token is one as the gateway gets it: of a person, bound to its certificate.
-func (h *hop) token(scope string) string {
-	claims := h.issuer.Claims(audience).With("scope", scope).With("sub", "alice").With("client_id", "spa").
+func (h *hop) token(scope string) string { return h.issuer.Sign(h.claims(scope)) }
+
+func (h *hop) claims(scope string) resourcetest.Claims {
+	return h.issuer.Claims(audience).With("scope", scope).With("sub", "alice").With("client_id", "spa").
 		With("act", map[string]any{"sub": gateway}).With("cnf", map[string]any{"x5t#S256": ca.Thumbprint(h.pair.Leaf)})
-	return h.issuer.Sign(claims)
 }
 
 func (h *hop) do(method, path, scope, body string) (*http.Response, map[string]any) {
+	h.t.Helper()
+	return h.with(h.token(scope), method, path, body)
+}
+
+func (h *hop) with(token, method, path, body string) (*http.Response, map[string]any) {
 	h.t.Helper()
 	req, err := http.NewRequestWithContext(h.t.Context(), method, h.URL+path, strings.NewReader(body))
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+h.token(scope))
+	req.Header.Set("Authorization", "Bearer "+token)
 	resp, err := h.client(h.pair).Do(req)
 	if err != nil {
 		h.t.Fatal(err)
@@ -154,6 +160,34 @@ func TestOrders(t *testing.T) {
 		if resp, told := h.do(c.method, "/orders", c.scope, c.body); resp.StatusCode != c.status {
 			t.Errorf("%s: %s %v", name, resp.Status, told)
 		}
+	}
+}
+
+// RFC 9396: the scope lets orders be placed, the details of the token say which.
+func TestDetailsLimitOrders(t *testing.T) {
+	h := start(t)
+	order := func(actions []string, limit int) map[string]any {
+		return map[string]any{"type": "order", "actions": actions, "limit": limit}
+	}
+	for name, c := range map[string]struct {
+		details []any
+		status  int
+	}{
+		"within":            {[]any{order([]string{"place"}, 2)}, 201},
+		"within one of two": {[]any{order([]string{"place"}, 1), order([]string{"place"}, 3)}, 201},
+		"beyond":            {[]any{order([]string{"place"}, 1)}, 403},
+		"of other actions":  {[]any{order([]string{"read"}, 9)}, 403},
+		"unreadable":        {[]any{map[string]any{"type": "order", "actions": "place", "limit": 9}}, 403},
+		"of another type":   {[]any{map[string]any{"type": "payment", "limit": 9}}, 403},
+	} {
+		token := h.issuer.Sign(h.claims(orders.ScopeWrite).With("authorization_details", c.details))
+		if resp, told := h.with(token, "POST", "/orders", `{"item":"Anchor","quantity":2}`); resp.StatusCode != c.status {
+			t.Errorf("%s: %s %v", name, resp.Status, told)
+		}
+	}
+	token := h.issuer.Sign(h.claims(orders.ScopeRead).With("authorization_details", []any{order([]string{"place"}, 9)}))
+	if resp, told := h.with(token, "POST", "/orders", `{"item":"Anchor","quantity":2}`); resp.StatusCode != 403 {
+		t.Errorf("without the scope: %s %v", resp.Status, told)
 	}
 }
 
