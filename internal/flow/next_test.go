@@ -14,7 +14,9 @@ import (
 var start = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func TestNext(t *testing.T) {
-	signedIn := func(ago time.Duration) *store.Session { return &store.Session{AccountID: "alice", AuthTime: start.Add(-ago)} }
+	signedIn := func(ago time.Duration) *store.Session {
+		return &store.Session{AccountID: "alice", AuthTime: start.Add(-ago)}
+	}
 	agreed := &store.Consent{Scope: []string{"openid"}}
 	age := func(seconds int64) func(*flow.Interaction) {
 		return func(i *flow.Interaction) { i.Request.MaxAge = &seconds }
