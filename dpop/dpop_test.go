@@ -61,6 +61,8 @@ func TestRFC9449_4_3_Checks(t *testing.T) {
 		{"htu on another host", proof(t, s, "POST", "https://login.example.net/token", "", "", now), expect, dpop.ErrInvalid},
 		{"htu normalised", proof(t, s, "POST", "HTTPS://Login.Example.com:443/%74oken?a=b", "", "", now), expect, nil},
 		{"ten seconds ahead", proof(t, s, "POST", endpoint, "", "", now.Add(10*time.Second)), expect, nil},
+		{"ten seconds old", proof(t, s, "POST", endpoint, "", "", now.Add(-10*time.Second)), expect, nil},
+		{"an hour ahead", proof(t, s, "POST", endpoint, "", "", now.Add(time.Hour)), expect, dpop.ErrInvalid},
 		{"a minute ahead", proof(t, s, "POST", endpoint, "", "", now.Add(time.Minute)), expect, dpop.ErrInvalid},
 		{"eleven seconds ahead", proof(t, s, "POST", endpoint, "", "", now.Add(11*time.Second)), expect, dpop.ErrInvalid},
 		{"a minute old", proof(t, s, "POST", endpoint, "", "", now.Add(-time.Minute)), expect, nil},

@@ -2,6 +2,10 @@ package tokeninfo_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"io"
 	"net/http"
@@ -90,5 +94,48 @@ func BenchmarkIntrospect(b *testing.B) {
 		if format == "opaque" {
 			run("opaque, unknown", access[:len(access)-4]+"AAAA") // reads the database every time
 		}
+	}
+}
+
+// Answers as JWTs are measured against the signature that they cannot do without.
+func BenchmarkIntrospectJWT(b *testing.B) {
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	sum := sha256.Sum256([]byte("an answer"))
+	const signatures = 2000
+	before := cpu()
+	for range signatures {
+		must(ecdsa.SignASN1(rand.Reader, key, sum[:]))
+	}
+	floor := float64(cpu()-before)/signatures + bare()
+	r := newRig(b)
+	ctx, cancel := context.WithCancel(b.Context())
+	done := make(chan struct{})
+	go func() { r.feed.Run(ctx); close(done) }()
+	defer func() { cancel(); <-done }()
+	for !r.feed.Ready() {
+		time.Sleep(time.Millisecond)
+	}
+	i := r.issuers["acme"]
+	access, _ := i.issue(b, "opaque", "openid read", oauth.Confirmation{JKT: "thumb"})
+	body := url.Values{"token": {access}}.Encode()
+	for _, c := range []struct {
+		name, caller string
+		accept       option
+	}{
+		{"signed", "orders-api", asJWT},
+		{"signed and encrypted", "sealed-api", asJWT},
+		{"phantom", "orders-api", asPhantom},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			before, rounds := cpu(), 0
+			for b.Loop() {
+				rounds++
+				if status := serve(i.handler, "POST", i.url+"/introspect", body, basic(c.caller), c.accept); status != http.StatusOK {
+					b.Fatalf("status %d", status)
+				}
+			}
+			b.ReportMetric(float64(cpu()-before)/float64(rounds)/floor, "x-floor")
+		})
 	}
 }
