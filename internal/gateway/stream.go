@@ -2,8 +2,11 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -25,7 +28,7 @@ const (
 	unwatched = 100 * time.Millisecond
 	// watchEvery is how often an open request looks by itself whether it may go on.
 	watchEvery = 2 * time.Second
-	// grace is how long a request that was ended before its answer began may take to say so.
+	// grace is how long a request that was ended may take to say so, and then to be over.
 	grace = 250 * time.Millisecond
 )
 
@@ -46,6 +49,7 @@ type stream struct {
 	cancel  context.CancelCauseFunc
 	over    func() error // why it may not go on
 	control *http.ResponseController
+	wire    io.Closer // the connection, which others may share
 
 	mu    sync.Mutex
 	keys  []revocable // none: it is not watched yet
@@ -58,7 +62,7 @@ type stream struct {
 // expires, or nothing is heard of revocations any more. unwatch must be called when the request is over.
 func (c *call) watch(w http.ResponseWriter, r *http.Request) *stream {
 	ctx, cancel := context.WithCancelCause(r.Context())
-	s := &stream{ctx: ctx, cancel: cancel, control: http.NewResponseController(w), over: c.over}
+	s := &stream{ctx: ctx, cancel: cancel, control: http.NewResponseController(w), wire: wireOf(c.event.Peer.Conn), over: c.over}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.timer = time.AfterFunc(c.nextLook(unwatched), func() { c.look(s) })
@@ -166,33 +170,55 @@ func (s *stream) begin() {
 	s.begun = true
 }
 
-// end cancels a request. Whoever is blocked in writing to a client that does not read hears nothing of that, so the
-// connection is cut as well: a moment later where there is a refusal to be written yet.
+// end cancels a request. Whoever is blocked in writing to a client that does not read hears nothing of that, so writing ends
+// as well: a moment later where there is a refusal to be written yet.
 func (s *stream) end(cause error) {
+	if s.ctx.Err() != nil {
+		return
+	}
 	s.cancel(cause)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.begun {
+		s.silence()
+		return
+	}
+	s.later(s.silence)
+}
+
+// silence ends all writing, if the connection still moves. It does not where nobody reads from it, not even the farewell for
+// which TLS waits five seconds: then it is cut, whoever shares it.
+func (s *stream) silence() {
 	if s.done {
 		return
 	}
+	past := time.Unix(1, 0)
+	_ = s.control.SetReadDeadline(past)
+	_ = s.control.SetWriteDeadline(past)
+	s.later(func() { _ = s.wire.Close() })
+}
+
+// later does something in a moment, unless the request is over by then. The lock is held, then as now.
+func (s *stream) later(do func()) {
 	s.timer.Stop()
-	if s.begun {
-		s.cut()
-		return
-	}
 	s.timer = time.AfterFunc(grace, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if !s.done {
-			s.cut()
+			do()
 		}
 	})
 }
 
-func (s *stream) cut() {
-	past := time.Unix(1, 0)
-	_ = s.control.SetReadDeadline(past)
-	_ = s.control.SetWriteDeadline(past)
+// wireOf is what a connection is made of, below TLS.
+func wireOf(conn any) io.Closer {
+	switch c := conn.(type) {
+	case *tls.Conn:
+		return c.NetConn()
+	case net.Conn:
+		return c
+	}
+	return io.NopCloser(nil) // of a test
 }
 
 func (t *streams) add(s *stream) {

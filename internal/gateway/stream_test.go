@@ -2,8 +2,10 @@ package gateway_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,6 +15,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"github.com/holdfast-iam/holdfast/internal/store"
 	"github.com/holdfast-iam/holdfast/internal/tokens"
@@ -257,6 +262,10 @@ func TestRevocationReachesWhoDoesNotRead(t *testing.T) {
 	for name, ask := range map[string]func(cookie *http.Cookie) int{
 		"HTTP/1.1": func(cookie *http.Cookie) int { return r.unread(t, false, cookie) },
 		"HTTP/2":   func(cookie *http.Cookie) int { return r.unread(t, true, cookie) },
+		"HTTP/2, of which nothing is read at all": func(cookie *http.Cookie) int {
+			r.deafHTTP2(t, cookie)
+			return 200
+		},
 		"WebSocket": func(cookie *http.Cookie) int {
 			_, a, _ := r.dialSocket(t, "/orders", "Cookie: "+cookie.String(), "Origin: "+spa)
 			return a.StatusCode
@@ -264,9 +273,11 @@ func TestRevocationReachesWhoDoesNotRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cookie, s := r.cookie(t, "demo", "alice", false)
+			none := written.Load()
 			if status := ask(cookie); status != 200 && status != 101 {
 				t.Fatal(status)
 			}
+			eventually(t, "the API writes", func() bool { return written.Load() > none })
 			for before := int64(-1); before != written.Load(); time.Sleep(200 * time.Millisecond) { // until all buffers are full
 				before = written.Load()
 			}
@@ -276,6 +287,36 @@ func TestRevocationReachesWhoDoesNotRead(t *testing.T) {
 			soon(t, "the end here", done, time.Now())
 			r.forgive()
 		})
+	}
+}
+
+// deafHTTP2 asks over HTTP/2, promises to read without end, and reads nothing.
+func (r *rig) deafHTTP2(t *testing.T, cookie *http.Cookie) {
+	t.Helper()
+	c, err := tls.Dial("tcp", "127.0.0.1:"+r.port(), &tls.Config{InsecureSkipVerify: true, ServerName: "api.holdfast.localhost", NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	var block bytes.Buffer
+	header := hpack.NewEncoder(&block)
+	for _, f := range [][2]string{
+		{":method", "GET"}, {":scheme", "https"}, {":path", "/orders"}, {":authority", strings.TrimPrefix(r.origin, "https://")},
+		{"origin", spa}, {"token-handler-version", "1"}, {"cookie", cookie.String()},
+	} {
+		if err := header.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = io.WriteString(c, http2.ClientPreface)
+	to := http2.NewFramer(c, nil)
+	err = errors.Join(err,
+		to.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1}),
+		to.WriteWindowUpdate(0, 1<<30),
+		to.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndStream: true, EndHeaders: true}),
+	)
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
