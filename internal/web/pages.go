@@ -189,10 +189,10 @@ func policy(view any) string {
 }
 
 // referrers is the referrer policy of a page. With no-referrer a form post would say that its origin is null, and with
-// same-origin it does so at others, who may want to know that it is ours.
+// same-origin it does so at others, which may be http on loopback and may want to know that it is ours.
 func referrers(view any) string {
 	if _, ok := view.(formOrigin); ok {
-		return "strict-origin"
+		return "origin"
 	}
 	return "same-origin"
 }

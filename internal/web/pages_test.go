@@ -125,7 +125,7 @@ func TestPagesKeepTheirPolicy(t *testing.T) {
 		h := res.Header
 		csp, forms, referrers := h.Get("Content-Security-Policy"), "form-action 'self'", "same-origin"
 		if page == "post" {
-			forms, referrers = "form-action https://app.example", "strict-origin"
+			forms, referrers = "form-action https://app.example", "origin"
 		}
 		for _, want := range []string{
 			"default-src 'none'", "style-src 'self'", "script-src 'self'", "connect-src 'self'", forms, "frame-ancestors 'none'",
