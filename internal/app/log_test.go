@@ -3,7 +3,9 @@ package app
 import (
 	"bytes"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,40 +26,51 @@ func TestLogKeepsToItsLevelAndFormat(t *testing.T) {
 // Records of requests are written together, soon, in their order, and before anything that somebody waits for.
 func TestLogWritesRequestsTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out writes
-		log := NewLog(LogConfig{Format: "json", Level: "info"}, &out).With("node", "a").WithGroup("g")
+		out := new(writes)
+		log := NewLog(LogConfig{Format: "json", Level: "info"}, out).With("node", "a").WithGroup("g")
 		log.Info("request", "n", 1)
 		log.Info("request", "n", 2)
-		if len(out) != 0 {
-			t.Fatalf("written at once: %q", out)
+		if got := out.so(); len(got) != 0 {
+			t.Fatalf("written at once: %q", got)
 		}
 		time.Sleep(lateness)
 		synctest.Wait()
-		if len(out) != 1 || strings.Count(out[0], "\n") != 2 || !strings.Contains(out[0], `"node":"a","g":{"n":1}`) {
-			t.Fatalf("%q", out)
+		if got := out.so(); len(got) != 1 || strings.Count(got[0], "\n") != 2 || !strings.Contains(got[0], `"node":"a","g":{"n":1}`) {
+			t.Fatalf("%q", got)
 		}
 		log.Info("request", "n", 3)
 		log.Error("request", "n", 4)
-		if len(out) != 2 || strings.Index(out[1], `"n":3`) > strings.Index(out[1], `"n":4`) {
-			t.Fatalf("an error waits: %q", out)
+		if got := out.so(); len(got) != 2 || strings.Index(got[1], `"n":3`) > strings.Index(got[1], `"n":4`) {
+			t.Fatalf("an error waits: %q", got)
 		}
 		for range 10 {
 			log.Info("request", "n", strings.Repeat("x", lateMost/8))
 		}
-		if len(out) < 3 {
+		if len(out.so()) < 3 {
 			t.Error("more is kept than there should be")
 		}
 		log.Log(t.Context(), slog.LevelInfo, "stopped")
-		if last := out[len(out)-1]; !strings.Contains(last, "stopped") {
-			t.Errorf("the last record waits: %q", last)
+		if got := out.so(); !strings.Contains(got[len(got)-1], "stopped") {
+			t.Errorf("the last record waits: %q", got)
 		}
 	})
 }
 
 // writes are what was written, call by call.
-type writes []string
+type writes struct {
+	mu  sync.Mutex
+	all []string
+}
 
 func (w *writes) Write(p []byte) (int, error) {
-	*w = append(*w, string(p))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all = append(w.all, string(p))
 	return len(p), nil
+}
+
+func (w *writes) so() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.all)
 }
