@@ -167,7 +167,7 @@ func TestErrorsBeforeTheTargetIsCertainStayOnAPage(t *testing.T) {
 		"request_uri":   {url.Values{"request_uri": {"https://other.example/r"}}, "request_uri_not_supported"},
 		"max_age":       {url.Values{"max_age": {"-1"}}, "invalid_request"},
 		"prompt":        {url.Values{"prompt": {"none login"}}, "invalid_request"},
-		"response_mode": {url.Values{"response_mode": {"fragment"}}, "invalid_request"},
+		"response_mode": {url.Values{"response_mode": {"web_message"}}, "invalid_request"},
 	} {
 		g := p.get(p.authorization("web_confidential", c.more))
 		q := p.answer(g)
