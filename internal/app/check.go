@@ -70,8 +70,40 @@ func (t *tenant) posture(ctx context.Context, c *Console) (broken int, err error
 		}
 		weak, broken = weak+len(chosen), broken+len(unfit)
 	}
-	fmt.Fprintf(c.Out, "%s: %d clients, %d chosen weaknesses\n", t.Name, len(all), weak)
-	return broken, nil
+	more, err := t.applicationPosture(ctx, c)
+	fmt.Fprintf(c.Out, "%s: %d clients, %d chosen weaknesses\n", t.Name, len(all), weak+more)
+	return broken, err
+}
+
+// applicationPosture names what has been chosen for browser applications.
+func (t *tenant) applicationPosture(ctx context.Context, c *Console) (weak int, err error) {
+	var all []store.Object
+	if err := t.db.Read(ctx, func(tx *store.Tx) (err error) {
+		all, err = tx.Objects(objects.KindApplication, "", 10_000)
+		return err
+	}); err != nil {
+		return 0, fmt.Errorf("list applications: %w", err)
+	}
+	for _, o := range all {
+		app, err := t.registry.Application(ctx, o.Name)
+		if err != nil {
+			return 0, fmt.Errorf("application %s: %w", o.Name, err)
+		}
+		for _, w := range []struct {
+			chosen bool
+			text   string
+		}{
+			{app.AllowBearerTokens, "allow_bearer_tokens: whoever steals a token of it uses it; leave it out unless its issuer cannot bind tokens"},
+			{app.Stateless(), "session_storage stateless: a copy of its cookies is the session; leave it out unless no database shall hold sessions"},
+			{app.CookiePrefix == objects.NoCookiePrefix && app.CookieDomain == "", "cookie_prefix none: other hosts of the site can set its cookies; leave it out"},
+		} {
+			if w.chosen {
+				fmt.Fprintf(c.Out, "%s: application %s: %s\n", t.Name, o.Name, w.text)
+				weak++
+			}
+		}
+	}
+	return weak, nil
 }
 
 // unfit lists what a client needs signed by an algorithm for which the tenant has no key, or that its profile forbids.
@@ -100,6 +132,9 @@ func (c *Config) weaknesses() (found []string) {
 	for _, t := range c.Tenants {
 		if t.RefreshRetryWindow > 0 {
 			found = append(found, t.Name+": refresh_retry_window: within it a stolen unbound refresh token works beside its owner's; leave it out")
+		}
+		if d := t.TokenHandler.CookieDomain; d != "" {
+			found = append(found, t.Name+": token_handler.cookie_domain: every host below "+d+" gets the sessions of applications and can set them; have gateway and token handler share a host, and leave it out")
 		}
 		if t.AdminURL == "" && c.Admin.Socket == "" {
 			found = append(found, t.Name+": neither admin_url nor admin.socket: nobody can administer it or ask whether it is ready")

@@ -87,8 +87,11 @@ type TenantConfig struct {
 // TokenHandlerConfig turns the token handler for browser apps on. Which apps there are is said by application objects.
 type TokenHandlerConfig struct {
 	// URL is the base of all applications: each is served below it under its own name. Its host must be one of the
-	// gateway's, because the cookies it sets reach no other.
+	// gateway's, because the cookies it sets reach no other, unless there is a cookie_domain.
 	URL string `yaml:"url"`
+	// CookieDomain lets the gateway be on another host: cookies of applications go to this domain and every host below
+	// it, and any of these can set them. Weaker: leave it out where both can share a host.
+	CookieDomain string `yaml:"cookie_domain"`
 }
 
 // GatewayConfig turns the gateway on. What it lets through is said by route objects.

@@ -78,6 +78,11 @@ func TestEachMistakeHasItsLine(t *testing.T) {
 		{"gateway without a certificate", "name: main,", "name: main, gateway: {urls: [\"https://login.example.com\"], client_id: g},", 6, "tenants[0].gateway.certificate"},
 		{"gateway that answers nowhere", "name: main,", "name: main, gateway: {client_id: g},", 6, "tenants[0].gateway.urls"},
 		{"token handler whose cookies the gateway never sees", "name: main,", "name: main, token_handler: {url: \"https://login.example.com/apps\"}, gateway: {urls: [\"https://api.example.com\"]},", 6, "tenants[0].token_handler.url"},
+		{"cookies for a host", "name: main,", "name: main, token_handler: {url: \"https://login.example.com/apps\", cookie_domain: .example.com},", 6, "tenants[0].token_handler.cookie_domain"},
+		{"cookies for a label", "name: main,", "name: main, token_handler: {url: \"https://login.example.com/apps\", cookie_domain: com},", 6, "tenants[0].token_handler.cookie_domain"},
+		{"cookies for an address", "name: main,", "name: main, token_handler: {url: \"https://login.example.com/apps\", cookie_domain: 192.0.2.1},", 6, "tenants[0].token_handler.cookie_domain"},
+		{"cookies for somebody else", "name: main,", "name: main, token_handler: {url: \"https://login.example.com/apps\", cookie_domain: ple.com},", 6, "tenants[0].token_handler.cookie_domain"},
+		{"cookies the gateway never sees", "name: main,", "name: main, token_handler: {url: \"https://login.example.com/apps\", cookie_domain: login.example.com}, gateway: {urls: [\"https://api.example.com\"]},", 6, "tenants[0].token_handler.cookie_domain"},
 		{"unknown key deep inside", "name: pages,", "name: pages, adress: x,", 4, "listeners[0].adress"},
 		{"wrong type", "hosts: [login.example.com]", "hosts: {a: b}", 4, ""},
 	} {

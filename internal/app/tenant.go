@@ -86,6 +86,7 @@ func (a *App) openTenant(ctx context.Context, cfg *Config, c *TenantConfig, f *f
 	t.registry = objects.New(t.db)
 	t.registry.Stale = a.feed.Stale
 	t.registry.Algs = t.algs()
+	t.registry.CookieDomain = c.TokenHandler.CookieDomain
 	t.failures = &limit.Failures{DB: t.db, Now: a.Clock.Now}
 	t.mail = &mail.Queue{DB: t.db, Ring: a.Ring, From: cfg.Mail.From, Transport: cfg.Mail.transport(), Log: a.log}
 	t.nonces = dpop.NewNonces(a.Ring.Derive(keys.PurposeNonce))

@@ -2,7 +2,11 @@ package app
 
 import (
 	"fmt"
+	"maps"
+	"net/netip"
 	"net/url"
+	"slices"
+	"strings"
 )
 
 // gateway checks the token handler and the gateway of a tenant, which share a host where they share cookies.
@@ -36,7 +40,34 @@ func (v *validator) gateway(path string, t *TenantConfig, urls map[string]bool) 
 	if u, err := url.Parse(h); err == nil && (u.Path == "" || u.Path == "/") {
 		v.report(path+".token_handler.url", "has no path", "add one, for example /apps: the rest of the host is the gateway's")
 	}
-	if len(g.URLs) > 0 && !hosts[hostOf(h)] {
+	if d := t.TokenHandler.CookieDomain; d != "" {
+		v.cookieDomain(path+".token_handler.cookie_domain", d, hostOf(h), hosts)
+	} else if len(g.URLs) > 0 && !hosts[hostOf(h)] {
 		v.report(path+".token_handler.url", "is on another host than the gateway", "use a host of gateway.urls: a __Host- cookie reaches its own host only")
 	}
+}
+
+// cookieDomain checks a Domain (RFC 6265 §5.1.3). Which of them are no site of their own, such as co.uk, browsers know.
+func (v *validator) cookieDomain(path, domain, handler string, gateway map[string]bool) {
+	within := func(host string) bool { return host == domain || strings.HasSuffix(host, "."+domain) }
+	switch {
+	case !isDomain(domain):
+		v.report(path, "is not a domain in lower case", "write for example shop.test, without a dot before it")
+	case !within(handler):
+		v.report(path, "does not contain the host of the token handler, which browsers ask for", "name a domain that both hosts are in")
+	case len(gateway) > 0 && !slices.ContainsFunc(slices.Collect(maps.Keys(gateway)), within):
+		v.report(path, "contains no host of the gateway", "name a domain that both hosts are in")
+	}
+}
+
+// isDomain accepts names of two labels and more that are no address.
+func isDomain(s string) bool {
+	labels := strings.Split(s, ".")
+	for _, l := range labels {
+		if !isName(l) || strings.HasPrefix(l, "-") || strings.HasSuffix(l, "-") {
+			return false
+		}
+	}
+	_, err := netip.ParseAddr(s)
+	return len(labels) > 1 && len(s) <= 253 && err != nil
 }

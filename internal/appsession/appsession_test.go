@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfast-iam/holdfast/internal/appsession"
 	"github.com/holdfast-iam/holdfast/internal/keys"
+	"github.com/holdfast-iam/holdfast/internal/objects"
 	"github.com/holdfast-iam/holdfast/internal/store"
 )
 
@@ -245,13 +246,37 @@ func TestSessionPrintsNoSecret(t *testing.T) {
 	}
 }
 
+// TestSharedCookieAttributes has every cookie go to a domain, and go away from there.
+func TestSharedCookieAttributes(t *testing.T) {
+	r, app := newCarrying(t), stateless("demo")
+	app.CookiePrefix, app.CookieDomain = objects.NoCookiePrefix, "app.example"
+	s, shown := r.carry(t, app, "alice", "")
+	w := httptest.NewRecorder()
+	if err := r.SetCookie(w, app, s); err != nil {
+		t.Fatal(err)
+	}
+	appsession.SetCookie(w, app, appsession.LoginCookiePrefix(app)+"12345678", "v", 10*time.Minute)
+	q := request("GET", "Cookie", "hf-demo-s=x; hf-demo-a=y; __Host-Http-hf-demo-s=z")
+	appsession.ClearSession(w, q, app)
+	var names []string
+	for _, c := range w.Result().Cookies() {
+		names = append(names, c.Name)
+		if c.Domain != "app.example" || !c.Secure || !c.HttpOnly || c.Path != "/" || c.SameSite != http.SameSiteStrictMode {
+			t.Errorf("cookie %s", c.Raw)
+		}
+	}
+	if got := strings.Join(names, " "); got != "hf-demo-s hf-demo-a hf-demo-l-12345678 hf-demo-s hf-demo-a" || !r.opens(t, app, shown) {
+		t.Errorf("cookies %s", got)
+	}
+}
+
 func TestCookieAttributes(t *testing.T) {
 	r, app := newRig(t), application("demo")
 	s, _ := r.begin(t, app)
 	w := httptest.NewRecorder()
 	r.SetCookie(w, app, s)
-	appsession.SetCookie(w, appsession.LoginCookiePrefix(app)+"12345678", "v", 10*time.Minute)
-	appsession.ClearCookie(w, appsession.CookieName(app))
+	appsession.SetCookie(w, app, appsession.LoginCookiePrefix(app)+"12345678", "v", 10*time.Minute)
+	appsession.ClearCookie(w, app, appsession.CookieName(app))
 	const common = "; Path=/;"
 	for i, want := range []struct{ name, age string }{
 		{"__Host-Http-hf-demo-s=", ""}, {"__Host-Http-hf-demo-l-12345678=v", "Max-Age=600"}, {"__Host-Http-hf-demo-s=;", "Max-Age=0"},

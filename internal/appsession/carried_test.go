@@ -82,7 +82,7 @@ func (r *rig) show(t testing.TB, app *objects.Application, s *appsession.Session
 	}
 	q := request("GET")
 	for _, c := range w.Result().Cookies() {
-		if len(c.Name)+len(c.Value) > 4096 || !c.HttpOnly || !c.Secure || c.Path != "/" || c.SameSite != http.SameSiteStrictMode || c.Domain != "" || c.MaxAge != 0 {
+		if len(c.Name)+len(c.Value) > 4096 || !c.HttpOnly || !c.Secure || c.Path != "/" || c.SameSite != http.SameSiteStrictMode || c.Domain != app.CookieDomain || c.MaxAge != 0 {
 			t.Errorf("cookie %s", c.Raw)
 		}
 		q.AddCookie(c)

@@ -14,18 +14,14 @@ import (
 const maxCookie = 4096
 
 // CookieName is the name of the cookie that holds a session of the application: __Host-Http-hf-<app>-s.
-func CookieName(app *objects.Application) string { return app.CookiePrefix + "hf-" + app.Name + "-s" }
+func CookieName(app *objects.Application) string { return app.CookieName("s") }
 
 // AccessCookieName is the name of the cookie that holds what use changes of a session that the browser carries:
 // __Host-Http-hf-<app>-a.
-func AccessCookieName(app *objects.Application) string {
-	return app.CookiePrefix + "hf-" + app.Name + "-a"
-}
+func AccessCookieName(app *objects.Application) string { return app.CookieName("a") }
 
 // LoginCookiePrefix begins the names of the cookies that hold the application's logins; 8 characters follow.
-func LoginCookiePrefix(app *objects.Application) string {
-	return app.CookiePrefix + "hf-" + app.Name + "-l-"
-}
+func LoginCookiePrefix(app *objects.Application) string { return app.CookieName("l-") }
 
 // Shown is what a browser shows of its session, for Open; "" if that is nothing, or a cookie comes twice.
 func Shown(r *http.Request, app *objects.Application) string {
@@ -70,21 +66,21 @@ func (s *Sessions) openCookie(app *objects.Application, sealed string) (id strin
 func (s *Sessions) SetCookie(w http.ResponseWriter, app *objects.Application, v *Session) error {
 	if !app.Stateless() {
 		handle := keys.Handle(v.Record.ID, v.secret)
-		SetCookie(w, CookieName(app), s.SealCookie(app, CookieName(app), []byte(handle)), 0)
+		SetCookie(w, app, CookieName(app), s.SealCookie(app, CookieName(app), []byte(handle)), 0)
 		return nil
 	}
 	value, err := s.sealCarried(app, v)
 	if err != nil {
 		return err
 	}
-	SetCookie(w, CookieName(app), value, 0)
+	SetCookie(w, app, CookieName(app), value, 0)
 	return s.setAccessCookie(w, app, v)
 }
 
 func (s *Sessions) setAccessCookie(w http.ResponseWriter, app *objects.Application, v *Session) error {
 	value, err := s.sealAccess(app, v)
 	if err == nil {
-		SetCookie(w, AccessCookieName(app), value, 0)
+		SetCookie(w, app, AccessCookieName(app), value, 0)
 	}
 	return err
 }
@@ -93,20 +89,24 @@ func (s *Sessions) setAccessCookie(w http.ResponseWriter, app *objects.Applicati
 func ClearSession(w http.ResponseWriter, r *http.Request, app *objects.Application) {
 	for _, name := range []string{CookieName(app), AccessCookieName(app)} {
 		if len(r.CookiesNamed(name)) > 0 {
-			ClearCookie(w, name)
+			ClearCookie(w, app, name)
 		}
 	}
 }
 
-// SetCookie sets a cookie of an application: for this host alone, out of reach for scripts, and never sent along from
-// another site. age 0 ends it with the browser.
-func SetCookie(w http.ResponseWriter, name, value string, age time.Duration) {
-	http.SetCookie(w, cookie(name, value, int(age/time.Second)))
+// SetCookie sets a cookie of an application: for this host alone unless the tenant says otherwise, out of reach for
+// scripts, and never sent along from another site. age 0 ends it with the browser.
+func SetCookie(w http.ResponseWriter, app *objects.Application, name, value string, age time.Duration) {
+	http.SetCookie(w, cookie(app, name, value, int(age/time.Second)))
 }
 
 // ClearCookie removes a cookie, with the attributes it was set with: browsers keep it otherwise.
-func ClearCookie(w http.ResponseWriter, name string) { http.SetCookie(w, cookie(name, "", -1)) }
+func ClearCookie(w http.ResponseWriter, app *objects.Application, name string) {
+	http.SetCookie(w, cookie(app, name, "", -1))
+}
 
-func cookie(name, value string, age int) *http.Cookie {
-	return &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: age, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode}
+func cookie(app *objects.Application, name, value string, age int) *http.Cookie {
+	return &http.Cookie{
+		Name: name, Value: value, Path: "/", Domain: app.CookieDomain, MaxAge: age, Secure: true, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+	}
 }

@@ -167,7 +167,7 @@ func withQuery(endpoint string, q url.Values) (string, error) {
 func (e *Endpoints) keepLogin(v *visit, l *login) error {
 	pending := e.pendingLogins(v)
 	for len(pending) >= maxLogins {
-		appsession.ClearCookie(v.w, loginCookie(v.app, pending[0].State))
+		appsession.ClearCookie(v.w, v.app, loginCookie(v.app, pending[0].State))
 		pending = pending[1:]
 	}
 	body, err := json.Marshal(l)
@@ -175,7 +175,7 @@ func (e *Endpoints) keepLogin(v *visit, l *login) error {
 		return fmt.Errorf("write login: %w", err)
 	}
 	name := loginCookie(v.app, l.State)
-	appsession.SetCookie(v.w, name, e.Sessions.SealCookie(v.app, name, body), loginLife)
+	appsession.SetCookie(v.w, v.app, name, e.Sessions.SealCookie(v.app, name, body), loginLife)
 	return nil
 }
 
@@ -217,7 +217,7 @@ func (e *Endpoints) takeLogin(v *visit, state string) (*login, error) {
 		}
 		return nil, oauth.Refuse(web.LoginExpired, "this browser has no login")
 	}
-	appsession.ClearCookie(v.w, name)
+	appsession.ClearCookie(v.w, v.app, name)
 	l, ok := e.openLogin(v.app, name, sealed)
 	switch {
 	case !ok || !keys.Equal(l.State, state) || l.Issuer != v.issuer.id || l.ClientID != v.app.ClientID:

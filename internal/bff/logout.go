@@ -45,7 +45,7 @@ func (e *Endpoints) logout(v *visit) error {
 func (e *Endpoints) clearCookies(v *visit) {
 	appsession.ClearSession(v.w, v.Request, v.app)
 	for _, l := range e.pendingLogins(v) {
-		appsession.ClearCookie(v.w, loginCookie(v.app, l.State))
+		appsession.ClearCookie(v.w, v.app, loginCookie(v.app, l.State))
 	}
 }
 

@@ -38,10 +38,11 @@ type Application struct {
 	ExtraParameters       []string `json:"extra_parameters,omitempty"` // that its pages may add, besides scope
 
 	SessionStorage    string `json:"session_storage,omitempty"` // StorageServer or StorageStateless
-	CookiePrefix      string `json:"cookie_prefix,omitempty"`
-	CustomHeader      string `json:"custom_header,omitempty"` // that every request must carry; x-csrf always does
-	Idle              int64  `json:"idle,omitempty"`          // seconds without use after which a session is over
-	Absolute          int64  `json:"absolute,omitempty"`      // seconds after which it is over in any case
+	CookiePrefix      string `json:"cookie_prefix,omitempty"`   // of browsers, or NoCookiePrefix
+	CookieDomain      string `json:"-"`                         // of the tenant; "": cookies are for one host
+	CustomHeader      string `json:"custom_header,omitempty"`   // that every request must carry; x-csrf always does
+	Idle              int64  `json:"idle,omitempty"`            // seconds without use after which a session is over
+	Absolute          int64  `json:"absolute,omitempty"`        // seconds after which it is over in any case
 	DetailedErrors    bool   `json:"detailed_errors,omitempty"`
 	AllowBearerTokens bool   `json:"allow_bearer_tokens,omitempty"` // of an issuer that does not bind tokens by DPoP
 }
@@ -51,6 +52,9 @@ const (
 	StorageServer    = "server"    // in the store; the browser has what opens them
 	StorageStateless = "stateless" // in cookies of the browser, sealed, and nowhere else
 )
+
+// NoCookiePrefix is the CookiePrefix of an application whose cookies browsers take from other hosts of the site, too.
+const NoCookiePrefix = "none"
 
 // Defaults and bounds of Application.
 const (
@@ -114,15 +118,31 @@ func applicationKeyAt(name string) []byte { return []byte("application key\x00" 
 
 // Application finds a browser application. ErrNotFound: there is none.
 func (r *Registry) Application(ctx context.Context, name string) (*Application, error) {
-	return lookUp(ctx, r, KindApplication, name, decodeApplication)
+	return lookUp(ctx, r, KindApplication, name, func(body json.RawMessage) (*Application, error) {
+		a, err := decode[Application](body)
+		if err == nil {
+			a.withDefaults()
+			a.share(r.CookieDomain)
+		}
+		return a, err
+	})
 }
 
-func decodeApplication(body json.RawMessage) (*Application, error) {
-	a, err := decode[Application](body)
-	if err == nil {
-		a.withDefaults()
+// share gives the cookies a Domain, with which browsers take none whose prefix ties them to their host
+// (draft-ietf-httpbis-rfc6265bis §4.1.3).
+func (a *Application) share(domain string) {
+	if domain != "" {
+		a.CookieDomain, a.CookiePrefix = domain, NoCookiePrefix
 	}
-	return a, err
+}
+
+// CookieName is the name of one of its cookies, by what the cookie is for.
+func (a *Application) CookieName(what string) string {
+	prefix := a.CookiePrefix
+	if prefix == NoCookiePrefix {
+		prefix = ""
+	}
+	return prefix + "hf-" + a.Name + "-" + what
 }
 
 // publicApplication leaves the sealed key out.
@@ -309,7 +329,11 @@ func checkParameters(p *preparation, a *Application) {
 var headerName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`)
 
 func checkCookies(p *preparation, a *Application) {
-	if a.CookiePrefix != defaultCookiePrefix && a.CookiePrefix != "__Host-" {
+	switch a.CookiePrefix {
+	case defaultCookiePrefix, "__Host-":
+	case NoCookiePrefix:
+		p.warn("cookie_prefix", "lets other hosts of the site set cookies of the application, and so log people in as somebody else", "leave it out unless the browsers there are take no cookie with a prefix")
+	default:
 		p.report("cookie_prefix", "is unknown", "leave it out for __Host-Http-, or use __Host-")
 	}
 	switch a.CustomHeader {

@@ -85,7 +85,8 @@ func TestApplicationIsChecked(t *testing.T) {
 		"state":                         {set("extra_parameters", []string{"prompt", "state"}), "extra_parameters[1]"},
 		"nonce":                         {set("extra_parameters", []string{"nonce"}), "extra_parameters[0]"},
 		"a parameter in upper case":     {set("extra_parameters", []string{"Request"}), "extra_parameters[0]"},
-		"a cookie without a prefix":     {set("cookie_prefix", "th-"), "cookie_prefix"},
+		"a cookie without a prefix":     {set("cookie_prefix", "none"), ""},
+		"a cookie with another prefix":  {set("cookie_prefix", "th-"), "cookie_prefix"},
 		"a header that proves nothing":  {set("custom_header", "accept"), "custom_header"},
 		"a header that is none":         {set("custom_header", "X Y"), "custom_header"},
 		"idle longer than absolute":     {func(m map[string]any) { m["idle"], m["absolute"] = 7200, 3600 }, "idle"},
@@ -173,10 +174,34 @@ func TestKeyOfApplicationIsSealed(t *testing.T) {
 // TestChosenWeaknessesOfApplicationsAreSaid reads what is said of documents that are accepted.
 func TestChosenWeaknessesOfApplicationsAreSaid(t *testing.T) {
 	_, jwk := appKey(t)
-	for member, value := range map[string]any{"session_storage": "stateless", "allow_bearer_tokens": true} {
+	for member, value := range map[string]any{"session_storage": "stateless", "allow_bearer_tokens": true, "cookie_prefix": "none"} {
 		problems := objects.Validate(application(jwk, func(m map[string]any) { m[member] = value }))
 		if len(problems) != 1 || !problems[0].Warning || problems[0].Path != member || problems[0].Remedy == "" {
 			t.Errorf("%s: %v", member, problems)
+		}
+	}
+}
+
+// TestCookieNames has a tenant share cookies with the hosts of a domain, with which no prefix goes together.
+func TestCookieNames(t *testing.T) {
+	db, ring := storetest.Open(t).For("acme"), keys.NewRing()
+	_, jwk := appKey(t)
+	for _, tc := range []struct{ prefix, domain, name string }{
+		{"", "", "__Host-Http-hf-demo-s"}, {"__Host-", "", "__Host-hf-demo-s"}, {"none", "", "hf-demo-s"},
+		{"", "app.example", "hf-demo-s"}, {"__Host-", "app.example", "hf-demo-s"},
+	} {
+		d := application(jwk, func(m map[string]any) { m["cookie_prefix"] = tc.prefix })
+		if err := db.Write(t.Context(), func(tx *store.Tx) error {
+			_, err := objects.Import(tx, ring, objects.ManagedByFile, []objects.Document{d})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		r := objects.New(db)
+		r.CookieDomain = tc.domain
+		app, err := r.Application(t.Context(), "demo")
+		if err != nil || app.CookieName("s") != tc.name || app.CookieDomain != tc.domain {
+			t.Errorf("%+v: %s, %s, %v", tc, app.CookieName("s"), app.CookieDomain, err)
 		}
 	}
 }

@@ -26,6 +26,8 @@ type Registry struct {
 	Stale func() bool
 	// Algs are those the tenant signs with, its default first. Set them before anything is looked up.
 	Algs []jose.Alg
+	// CookieDomain is the Domain of the applications' cookies, "" for none. Set it before anything is looked up.
+	CookieDomain string
 
 	db     *store.DB
 	cache  *otter.Cache[cacheKey, any]
