@@ -141,3 +141,9 @@ func shades(ctx context.Context, t *testing.T, name string) {
 		picture(ctx, t, name+"-"+scheme)
 	}
 }
+
+// scripts lets a page run its scripts or not.
+func scripts(ctx context.Context, t *testing.T, on bool) {
+	t.Helper()
+	call(ctx, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !on})
+}
