@@ -92,12 +92,9 @@ type header struct {
 
 // Peek reads a token without verifying it, to find whose it says it is.
 func Peek(compact string) (*Token, error) {
-	h, payload, err := split(compact)
+	h, payload, err := splitKeyless(compact)
 	if err != nil {
 		return nil, err
-	}
-	if h.JWK != nil {
-		return nil, fmt.Errorf("%w: header jwk is not accepted", ErrMalformed)
 	}
 	return h.token(payload), nil
 }
@@ -105,12 +102,9 @@ func Peek(compact string) (*Token, error) {
 // Verify checks the signature with the keys that fit the header (kid where it names one, and the algorithm) and
 // returns the token.
 func Verify(compact string, algs []Alg, keys ...Key) (*Token, error) {
-	h, payload, err := split(compact)
-	switch {
-	case err != nil:
+	h, payload, err := splitKeyless(compact)
+	if err != nil {
 		return nil, err
-	case h.JWK != nil:
-		return nil, fmt.Errorf("%w: header jwk is not accepted", ErrMalformed)
 	}
 	alg, err := allowed(h.Alg, algs)
 	if err != nil {
@@ -198,6 +192,15 @@ func decode(s string) ([]byte, error) {
 		return nil, base64.CorruptInputError(i)
 	}
 	return strict.DecodeString(s)
+}
+
+// splitKeyless is split for tokens that bring no key of their own, which anybody could (RFC 7515 §4.1.3).
+func splitKeyless(compact string) (*header, []byte, error) {
+	h, payload, err := split(compact)
+	if err == nil && h.JWK != nil {
+		return nil, nil, fmt.Errorf("%w: header jwk is not accepted", ErrMalformed)
+	}
+	return h, payload, err
 }
 
 // split takes a compact JWS apart and refuses what RFC 7515 §5.2 and RFC 8725 §3 tell to refuse.

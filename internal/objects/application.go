@@ -255,32 +255,11 @@ func checkApplicationClient(p *preparation, a *Application) {
 	}
 }
 
-// checkOrigins asks for origins as browsers send them (RFC 6454 §6.2).
 func checkOrigins(p *preparation, a *Application) {
 	if len(a.Origins) == 0 || len(a.Origins) > maxOrigins {
 		p.report("origins", "is empty, or has more than ten", "list where the pages of the application are")
 	}
-	for i, origin := range a.Origins {
-		u, err := url.Parse(origin)
-		switch {
-		case err != nil || !isURIText(origin) || originOf(u) != origin:
-			p.report(at("origins", i), "is not an origin", "write scheme, host and port as browsers do, for example https://app.example.com")
-		case u.Scheme != "https" && !isLoopback(u.Hostname()):
-			p.report(at("origins", i), "is not https", "use https")
-		case slices.Index(a.Origins, origin) < i:
-			p.report(at("origins", i), "is listed twice", "keep one")
-		}
-	}
-}
-
-// originOf is the origin of a URL, serialised; "" for what has none.
-func originOf(u *url.URL) string {
-	port := u.Port()
-	if u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" ||
-		u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
-		return ""
-	}
-	return u.Scheme + "://" + strings.ToLower(u.Host)
+	p.checkOriginList("origins", a.Origins)
 }
 
 func checkPages(p *preparation, a *Application) {

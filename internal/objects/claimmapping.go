@@ -3,7 +3,6 @@ package objects
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
@@ -58,21 +57,8 @@ func (r *Registry) ClaimMappings(ctx context.Context) (*ClaimMappings, error) {
 const maxMappings = 2000
 
 func loadClaimMappings(ctx context.Context, db *store.DB) (*ClaimMappings, error) {
-	var stored []store.Object
-	err := db.Read(ctx, func(tx *store.Tx) (err error) {
-		stored, err = tx.Objects(KindClaimMapping, "", maxMappings)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("load claim mappings: %w", err)
-	}
-	list := &ClaimMappings{Mappings: make([]*ClaimMapping, len(stored))}
-	for i, o := range stored {
-		if list.Mappings[i], err = decode[ClaimMapping](o.Body); err != nil {
-			return nil, fmt.Errorf("read stored claim mapping: %w", err)
-		}
-	}
-	return list, nil
+	all, err := loadAll(ctx, db, KindClaimMapping, upTo(maxMappings, KindClaimMapping), decode[ClaimMapping])
+	return &ClaimMappings{all}, err
 }
 
 // Applies says whether the mapping is for what a client gets; api is the resource of an access token, "" for none.

@@ -119,20 +119,12 @@ func (r *Registry) DetailTypes(ctx context.Context) ([]string, error) {
 const maxAPIs = 10_000
 
 func loadDetailTypes(ctx context.Context, db *store.DB) (*[]string, error) {
-	var stored []store.Object
-	err := db.Read(ctx, func(tx *store.Tx) (err error) {
-		stored, err = tx.Objects(KindAPI, "", maxAPIs)
-		return err
-	})
+	all, err := loadAll(ctx, db, KindAPI, upTo(maxAPIs, KindAPI), decode[API])
 	if err != nil {
-		return nil, fmt.Errorf("load APIs: %w", err)
+		return nil, err
 	}
 	var names []string
-	for _, o := range stored {
-		a, err := decode[API](o.Body)
-		if err != nil {
-			return nil, fmt.Errorf("read stored API: %w", err)
-		}
+	for _, a := range all {
 		for _, t := range a.DetailTypes {
 			names = append(names, t.Name)
 		}

@@ -2,9 +2,9 @@ package objects
 
 import (
 	"context"
-	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/holdfast-iam/holdfast/internal/store"
 )
@@ -25,25 +25,16 @@ func (r *Registry) AllowsOrigin(ctx context.Context, origin string) (bool, error
 }
 
 func loadOrigins(ctx context.Context, db *store.DB) (*origins, error) {
-	var stored []store.Object
-	err := db.Read(ctx, func(tx *store.Tx) (err error) {
-		stored, err = tx.ObjectsWithMember(KindClient, "allowed_origins")
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("load origins of clients: %w", err)
-	}
-	all := origins{}
-	for _, o := range stored {
-		c, err := decodeClient(o.Body)
-		if err != nil {
-			return nil, fmt.Errorf("read stored client: %w", err)
-		}
+	all, err := loadAll(ctx, db, KindClient, func(tx *store.Tx) ([]store.Object, error) {
+		return tx.ObjectsWithMember(KindClient, "allowed_origins")
+	}, decodeClient)
+	known := origins{}
+	for _, c := range all {
 		for _, origin := range c.AllowedOrigins {
-			all[origin] = true
+			known[origin] = true
 		}
 	}
-	return &all, nil
+	return &known, err
 }
 
 func checkWebOrigins(p *preparation, c *Client) {
@@ -66,4 +57,14 @@ func (p *preparation) checkOriginList(member string, list []string) {
 			p.report(at(member, i), "is listed twice", "keep one")
 		}
 	}
+}
+
+// originOf is the origin of a URL, serialised; "" for what has none.
+func originOf(u *url.URL) string {
+	port := u.Port()
+	if u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" ||
+		u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+		return ""
+	}
+	return u.Scheme + "://" + strings.ToLower(u.Host)
 }

@@ -153,6 +153,30 @@ func load[T any](ctx context.Context, db *store.DB, kind, name string, read func
 	return t, nil
 }
 
+// loadAll reads all objects of a kind that find lists.
+func loadAll[T any](ctx context.Context, db *store.DB, kind string, find func(*store.Tx) ([]store.Object, error), read func(json.RawMessage) (*T, error)) ([]*T, error) {
+	var stored []store.Object
+	err := db.Read(ctx, func(tx *store.Tx) (err error) {
+		stored, err = find(tx)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load all of %s: %w", kind, err)
+	}
+	all := make([]*T, len(stored))
+	for i, o := range stored {
+		if all[i], err = read(o.Body); err != nil {
+			return nil, fmt.Errorf("read stored %s: %w", kind, err)
+		}
+	}
+	return all, nil
+}
+
+// upTo lists so many objects of a kind.
+func upTo(most int, kind string) func(*store.Tx) ([]store.Object, error) {
+	return func(tx *store.Tx) ([]store.Object, error) { return tx.Objects(kind, "", most) }
+}
+
 func decode[T any](body json.RawMessage) (*T, error) {
 	t := new(T)
 	return t, json.Unmarshal(body, t)

@@ -87,22 +87,11 @@ func (r *Registry) Routes(ctx context.Context) (*RouteList, error) {
 }
 
 func loadRoutes(ctx context.Context, db *store.DB) (*RouteList, error) {
-	var stored []store.Object
-	err := db.Read(ctx, func(tx *store.Tx) (err error) {
-		stored, err = tx.Objects(KindRoute, "", maxRoutes)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("load routes: %w", err)
+	all, err := loadAll(ctx, db, KindRoute, upTo(maxRoutes, KindRoute), decode[Route])
+	for _, r := range all {
+		r.withDefaults()
 	}
-	list := &RouteList{Routes: make([]*Route, len(stored))}
-	for i, o := range stored {
-		if list.Routes[i], err = decode[Route](o.Body); err != nil {
-			return nil, fmt.Errorf("read stored route: %w", err)
-		}
-		list.Routes[i].withDefaults()
-	}
-	return list, nil
+	return &RouteList{all}, err
 }
 
 // routeChecks are all rules of a route, defaults filled in.

@@ -114,7 +114,7 @@ func (c *Checker) checkSubject(client *objects.Client, params url.Values, asked 
 			wanted = slices.DeleteFunc(wanted, func(s string) bool { return !slices.Contains(a.Subjects, s) })
 		}
 		if a.Subjects = wanted; len(wanted) == 0 {
-			return oauth.Refuse(oauth.InvalidRequest, "there can be nobody of whom id_token_hint and the claim sub both tell")
+			return oauth.Refuse(oauth.InvalidRequest, "id_token_hint and the claim sub name different people")
 		}
 	}
 	return nil
