@@ -160,7 +160,7 @@ func (c *loader) begin() (cookie string, err error) {
 		return "", err
 	}
 	for _, line := range a.header.Values("Set-Cookie") {
-		if pair, _, _ := strings.Cut(line, ";"); strings.Contains(pair, "-s=") {
+		if pair, _, _ := strings.Cut(line, ";"); strings.HasPrefix(pair, "__Host-Http-hf-shop-s=") { // logins may end in -s, too
 			return pair, nil
 		}
 	}
